@@ -1,0 +1,1 @@
+"""Long work: import, embed, train, count, evaluate, export."""

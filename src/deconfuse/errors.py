@@ -1,0 +1,150 @@
+"""Everything that can go wrong, as one tree.
+
+Every error that deconfuse raises on purpose is one of these; each carries a sentence that names the thing and,
+where there is one, the remedy. Rooms raise them, doors translate them (the command line into an exit code), and
+nothing in between looks inside.
+
+    DeconfuseError
+    ├── Invalid(field, why)         an argument or option that cannot be meant
+    │   └── NotBuilt                asked for something that deconfuse does not do
+    ├── NotFound(kind, name)        a file, run, label or bucket that is not there
+    ├── AlreadyExists(kind, name)   the place is taken, nothing was touched
+    ├── NotReady                    the thing exists, but not in a state to be used
+    ├── BadData                     the data cannot be used as it is
+    │   ├── BadImage                an image that cannot be read or is refused
+    │   │   └── ImageTooLarge       too many bytes or pixels
+    │   ├── BadManifest(line, why)  a line of a manifest, CSV or table
+    │   ├── Untrainable(code, why)  a dataset that cannot be trained, with AWS's code
+    │   └── Damaged(what)           bytes that are not what they claim to be
+    ├── Denied                      the system refuses to let us read or write
+    ├── LimitExceeded               more than a stated limit
+    └── Unavailable                 disk full, or another part of the world that is away
+"""
+
+from __future__ import annotations
+
+
+class DeconfuseError(Exception):
+    """The root: catch this to catch everything deconfuse raises on purpose."""
+
+
+class Invalid(DeconfuseError):
+    """An argument, option or value that cannot be meant.
+
+    Attributes:
+        field: the name of the argument or option, as its user wrote it.
+        why: a sentence that says what was got and what is possible.
+    """
+
+    def __init__(self, field: str, why: str) -> None:
+        super().__init__(f"{field}: {why}")
+        self.field = field
+        self.why = why
+
+
+class NotBuilt(Invalid):
+    """A request that is well-formed, for something that deconfuse does not do."""
+
+
+class NotFound(DeconfuseError):
+    """Something named is not there.
+
+    Attributes:
+        kind: what was looked for, in words ("run", "file", "label").
+        name: the name that was not found.
+    """
+
+    def __init__(self, kind: str, name: str, remedy: str = "") -> None:
+        super().__init__(f"{kind} not found: {name}" + (f". {remedy}" if remedy else ""))
+        self.kind = kind
+        self.name = name
+
+
+class AlreadyExists(DeconfuseError):
+    """The place is taken; nothing was touched."""
+
+    def __init__(self, kind: str, name: str, remedy: str = "") -> None:
+        super().__init__(f"{kind} already exists: {name}" + (f". {remedy}" if remedy else ""))
+        self.kind = kind
+        self.name = name
+
+
+class NotReady(DeconfuseError):
+    """The thing exists, but is not in a state in which it can be used."""
+
+
+class BadData(DeconfuseError):
+    """The data cannot be used as it is."""
+
+
+class BadImage(BadData):
+    """An image that cannot be decoded, or that the rules in force refuse.
+
+    Attributes:
+        code: AWS's validation code, ERROR_INVALID_IMAGE unless a narrower one applies.
+        why: the reason, in words.
+    """
+
+    def __init__(self, why: str, *, code: str = "ERROR_INVALID_IMAGE") -> None:
+        super().__init__(why)
+        self.code = code
+        self.why = why
+
+
+class ImageTooLarge(BadImage):
+    """An image with more bytes or pixels than the rules in force allow."""
+
+
+class BadManifest(BadData):
+    """A line of a manifest, CSV or table that cannot be used.
+
+    Attributes:
+        line: 1-based number of the line; None where the file as a whole is meant.
+        why: the reason, in words.
+        code: AWS's validation code.
+    """
+
+    def __init__(self, line: int | None, why: str, *, code: str = "ERROR_INVALID_JSON_LINE") -> None:
+        super().__init__(f"line {line}: {why}" if line is not None else why)
+        self.line = line
+        self.why = why
+        self.code = code
+
+
+class Untrainable(BadData):
+    """A dataset from which no model can be trained.
+
+    Attributes:
+        code: AWS's validation code, e.g. ERROR_MANIFEST_TOO_FEW_LABELS.
+        why: the reason, in words.
+    """
+
+    def __init__(self, code: str, why: str) -> None:
+        super().__init__(f"{why} ({code})")
+        self.code = code
+        self.why = why
+
+
+class Damaged(BadData):
+    """Bytes that are not what their name or header claims.
+
+    Attributes:
+        what: the file or part that is damaged.
+    """
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(f"{what} is damaged: {why}")
+        self.what = what
+        self.why = why
+
+
+class Denied(DeconfuseError):
+    """The operating system, or a service, refuses to let us read or write."""
+
+
+class LimitExceeded(DeconfuseError):
+    """More than a stated limit; the message names the limit."""
+
+
+class Unavailable(DeconfuseError):
+    """The disk is full, or another part of the world is away; trying later may help."""

@@ -1,0 +1,1 @@
+"""Tables to findings: each module answers one question in numbers, `findings` words the answers."""

@@ -1,0 +1,1 @@
+"""Vectors to a classifier: fit, cross-validate, calibrate, keep."""

@@ -1,0 +1,1 @@
+"""Counts to numbers: matrices, scores, intervals, curves. Pure; knows numpy and nothing of images or files."""

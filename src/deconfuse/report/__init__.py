@@ -1,0 +1,1 @@
+"""Views to text, pictures and pages. Pure: what is shown is handed in."""

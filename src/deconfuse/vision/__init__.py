@@ -1,0 +1,1 @@
+"""Image bytes to vectors. The only room that knows Pillow and ONNX Runtime."""
