@@ -1,0 +1,54 @@
+# The verbs of this project. `make demo` and `make test` are complete by themselves: they make .venv and install first.
+
+PYTHON ?= python3
+BIN := .venv/bin
+IMAGES ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint bench screenshots clean
+
+help:            ## list the verbs
+	@grep -hE '^[a-z]+: .*##|^[a-z]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+
+demo: .venv/installed           ## train on handwritten digits, print the matrix, write demo/run/report.html
+	@$(BIN)/python scripts/demo.py
+
+test: .venv/installed-dev       ## the quick tests (without the markers browser and slow)
+	@$(BIN)/python -m pytest -q -n 2 -m "not browser and not slow"
+	@echo "left out: tests marked browser and slow; make check runs everything"
+
+check: lint .venv/installed-dev ## lint, types, floors and every test: what CI runs
+	@command -v chromium >/dev/null || { echo "make check needs Chromium (Debian: apt-get install chromium)"; exit 1; }
+	@DECONFUSE_HYPOTHESIS=deep $(BIN)/python -m pytest -q -n 2
+
+lint: .venv/installed-dev       ## style, types and floors only
+	@$(BIN)/ruff check src tests scripts bench
+	@$(BIN)/ruff format --check src tests scripts bench
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: .venv/installed-dev      ## the numbers of docs/benchmarks.md: make bench IMAGES=DIR (holding train/ and test/)
+	@test -n "$(IMAGES)" || { echo "say which images: make bench IMAGES=DIR (a folder with train/ and test/ inside)"; exit 2; }
+	@$(BIN)/python -m pip install -q -c constraints.txt -e '.[bench]'
+	@$(BIN)/python bench/bench.py "$(IMAGES)"
+
+screenshots: .venv/installed-dev ## remake the pictures in docs/images (needs Chromium)
+	@$(BIN)/python scripts/screenshots.py
+
+clean:           ## remove what the other verbs made
+	rm -rf .venv demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+.venv/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "deconfuse needs Python 3.11 or newer; say which: make PYTHON=python3.12 …")'
+	@$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/installed: pyproject.toml constraints.txt | .venv/python
+	@echo "installing into .venv (once)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+.venv/installed-dev: pyproject.toml constraints.txt | .venv/python
+	@echo "installing into .venv (once)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@ .venv/installed

@@ -1,0 +1,115 @@
+"""The command line: `deconfuse COMMAND …`.
+
+This module finds the commands and turns what went wrong into a message on stderr and an exit code; `EXITS` is the
+whole table. A command's result goes to stdout, everything else to stderr. Commands import what they need inside
+their bodies, so that `deconfuse --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from importlib import import_module
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from deconfuse import __version__, errors
+
+EXITS: dict[type[errors.DeconfuseError], int] = {
+    errors.Invalid: 2,
+    errors.NotBuilt: 2,
+    errors.NotFound: 3,
+    errors.AlreadyExists: 4,
+    errors.NotReady: 4,
+    errors.BadData: 5,
+    errors.BadImage: 5,
+    errors.ImageTooLarge: 5,
+    errors.BadManifest: 5,
+    errors.Untrainable: 5,
+    errors.Damaged: 5,
+    errors.Denied: 6,
+    errors.LimitExceeded: 7,
+    errors.Unavailable: 8,
+}
+"""Exit code of every error. 0 is good, 1 a gate that failed, 70 an error of deconfuse itself, 130 Ctrl-C."""
+
+COMMANDS = {
+    "train": "deconfuse.cli.train",
+    "matrix": "deconfuse.cli.matrix",
+    "images": "deconfuse.cli.matrix",
+    "report": "deconfuse.cli.report",
+    "predict": "deconfuse.cli.predict",
+    "convert": "deconfuse.cli.convert",
+    "export": "deconfuse.cli.export",
+    "cache": "deconfuse.cli.cache",
+}
+"""Where each command lives, in the order in which a user meets them."""
+
+
+class _Commands(click.Group):
+    """The commands of `COMMANDS`, each imported when it is first asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(COMMANDS[cmd_name]), cmd_name)
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="deconfuse")
+def cli() -> None:
+    """See which labels an image model confuses, fix that, and see it again, in seconds.
+
+    \b
+    deconfuse train photos/            train on label folders, print the confusion matrix
+    deconfuse matrix predictions.csv   the matrix of any other model
+    deconfuse COMMAND --help           everything about a command
+    """
+
+
+def main() -> NoReturn:
+    """Run the command line and leave with its exit code."""
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _leave)
+    try:
+        code = cli.main(standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as wanted:
+        code = wanted.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except errors.DeconfuseError as error:
+        click.echo(f"deconfuse: {error}", err=True)
+        code = exit_code(error)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("\ndeconfuse: stopped; nothing was written", err=True)
+        code = 130
+    except BrokenPipeError:
+        # The reader of our output has gone: close stdout so that nothing complains at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except Exception:  # noqa: BLE001  # the last line of defence: a bug must end in exit code 70, with its trace
+        import traceback
+
+        click.echo(traceback.format_exc(), err=True)
+        click.echo("deconfuse: this is an error in deconfuse itself; please report it with the lines above", err=True)
+        code = 70
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def exit_code(error: errors.DeconfuseError) -> int:
+    """The exit code of `error`: that of its class, or of the nearest class above it in the tree."""
+    return next((EXITS[kind] for kind in type(error).__mro__ if kind in EXITS), 70)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)

@@ -1,0 +1,34 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+def parse_buckets(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, Path]:
+    """Click callback: NAME=DIR pairs to directories by bucket."""
+    buckets: dict[str, Path] = {}
+    for value in values:
+        name, equals, directory = value.partition("=")
+        if not (name and equals and directory):
+            raise click.BadParameter(f"{value!r} is not of the form BUCKET=DIR", context, parameter)
+        if not Path(directory).is_dir():
+            raise click.BadParameter(f"{directory!r} is not a directory", context, parameter)
+        buckets[name] = Path(directory)
+    return buckets
+
+
+bucket_option = click.option(
+    "--bucket",
+    "buckets",
+    multiple=True,
+    metavar="BUCKET=DIR",
+    callback=parse_buckets,
+    help="Find s3://BUCKET/… below DIR. May be given several times.",
+)
+
+quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress, no warnings; only errors and the result.")
+
+force_option = click.option("--force", is_flag=True, help="Replace the output if it exists.")
