@@ -2,7 +2,8 @@
 
 Every error that deconfuse raises on purpose is one of these; each carries a sentence that names the thing and,
 where there is one, the remedy. Rooms raise them, doors translate them (the command line into an exit code), and
-nothing in between looks inside.
+nothing in between looks inside. A `Problem` is the same as a value: one image or line among many, collected so
+that all of them can be reported together.
 
     DeconfuseError
     ├── Invalid(field, why)         an argument or option that cannot be meant
@@ -22,6 +23,33 @@ nothing in between looks inside.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with one image, one line, or a whole file: a value, so that all can be reported together.
+
+    Attributes:
+        code: AWS's validation code, ERROR_… or WARNING_…; codes of our own exist where AWS has none.
+        message: a sentence that says what is wrong and what helps.
+        level: "error" (the sample is not used) or "warning" (it is used, or ignored without counting as bad).
+        uri: the image it is about, or None.
+        line: 1-based line of the manifest or CSV it is about, or None.
+        at: where in the line it belongs: "" is the line itself, otherwise the name of an attribute or of its
+            metadata.
+        split: the side it was found on, or None where it concerns both.
+    """
+
+    code: str
+    message: str
+    level: Literal["error", "warning"] = "error"
+    uri: str | None = None
+    line: int | None = None
+    at: str = ""
+    split: Literal["train", "test"] | None = None
 
 
 class DeconfuseError(Exception):
@@ -117,12 +145,14 @@ class Untrainable(BadData):
     Attributes:
         code: AWS's validation code, e.g. ERROR_MANIFEST_TOO_FEW_LABELS.
         why: the reason, in words.
+        problems: everything found on the way, so that all of it can be mended at once.
     """
 
-    def __init__(self, code: str, why: str) -> None:
+    def __init__(self, code: str, why: str, problems: tuple[Problem, ...] = ()) -> None:
         super().__init__(f"{why} ({code})")
         self.code = code
         self.why = why
+        self.problems = problems
 
 
 class Damaged(BadData):

@@ -3,7 +3,6 @@
     SAMPLES       an image with its truth             imports → pipeline
     PREDICTIONS   a sample with what a model said     pipeline → run directory → everything shown anywhere
     CELLS         counted pairs                       tally, matrix --format csv
-    Problem       one image or line that cannot be used, or that deserves a warning
 
 A cell, a rate or a page is always a query over PREDICTIONS. `check` is the guard at each room that takes a table.
 """
@@ -11,12 +10,12 @@ A cell, a rate or a page is always a query over PREDICTIONS. `check` is the guar
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Literal
 
 import pyarrow as pa
 
 from deconfuse.errors import BadData
+from deconfuse.errors import Problem as Problem
 
 LABELS_KEY = b"deconfuse.labels"
 """Key in the schema metadata of PREDICTIONS under which the labels stand, as a JSON list."""
@@ -99,27 +98,3 @@ def check(table: pa.Table, schema: pa.Schema, what: str) -> pa.Table:
         if not field.nullable and column.null_count:
             raise BadData(f"{what}: column {field.name!r} holds {column.null_count} empty values")
     return table
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing wrong with one image, one line, or a whole file: a value, so that all can be reported together.
-
-    Attributes:
-        code: AWS's validation code, ERROR_… or WARNING_…; codes of our own exist where AWS has none.
-        message: a sentence that says what is wrong and what helps.
-        level: "error" (the sample is not used) or "warning" (it is used, or ignored without counting as bad).
-        uri: the image it is about, or None.
-        line: 1-based line of the manifest or CSV it is about, or None.
-        at: where in the line it belongs: "" is the line itself, otherwise the name of an attribute or of its
-            metadata.
-        split: the side it was found on, or None where it concerns both.
-    """
-
-    code: str
-    message: str
-    level: Literal["error", "warning"] = "error"
-    uri: str | None = None
-    line: int | None = None
-    at: str = ""
-    split: Split | None = None
