@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,11 +20,9 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch, shared_cache: Path) -> Iterator[None]:
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, shared_cache: Path) -> None:
     """No setting of the machine reaches a test, and no test reaches the user's cache."""
     for name in [*os.environ]:
         if name.startswith("DECONFUSE_") or name in {"NO_COLOR", "FORCE_COLOR"}:
             monkeypatch.delenv(name)
     monkeypatch.setenv("DECONFUSE_CACHE", str(shared_cache))
-    return
-    yield

@@ -76,5 +76,5 @@ def test_artefacts_have_the_names_of_real_trainings() -> None:
 
 
 def test_numbers_in_names_sort_as_numbers() -> None:
-    """ "2" comes before "10"."""
+    """Two comes before ten."""
     assert sorted(["10", "9", "2", "img10", "img2"], key=names.natural_key) == ["2", "9", "10", "img2", "img10"]
