@@ -220,7 +220,7 @@ class _Found:
 
     def read(self, line: dict[str, Json]) -> None:
         pairs = _pairs(line)
-        if not pairs and any(key not in SERVICE_KEYS and not _is_prediction(key, line) for key in line):
+        if not pairs and any(key not in SERVICE_KEYS and not is_prediction(key, line) for key in line):
             raise _Refused(
                 "ERROR_NO_LABEL_ATTRIBUTES",
                 f"no attribute stands together with its metadata (<name>, <name>{METADATA})",
@@ -352,7 +352,7 @@ def _pairs(line: dict[str, Json]) -> list[tuple[str, Json, Json]]:
     pairs = []
     for key, metadata in line.items():
         attribute = key.removesuffix(METADATA)
-        if attribute == key or key in SERVICE_KEYS or _is_prediction(attribute, line):
+        if attribute == key or key in SERVICE_KEYS or is_prediction(attribute, line):
             continue
         if attribute in line and attribute not in SERVICE_KEYS:
             pairs.append((attribute, line[attribute], metadata))
@@ -361,7 +361,7 @@ def _pairs(line: dict[str, Json]) -> list[tuple[str, Json, Json]]:
     return pairs
 
 
-def _is_prediction(key: str, line: dict[str, Json]) -> bool:
+def is_prediction(key: str, line: dict[str, Json]) -> bool:
     """Whether `key` or its metadata is what a model said: a snapshot fed back must not teach a model its own errors."""
     attribute = key.removesuffix(METADATA)
     metadata = line.get(attribute + METADATA)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import Any, TypeGuard
 
 Json = Any
 """What `parse` gives: dict, list, str, int, float, bool or None, nested."""
@@ -76,12 +76,12 @@ def write(value: Json, *, indent: int | None = None) -> bytes:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent, separators=separators).encode()
 
 
-def is_number(value: Json) -> bool:
+def is_number(value: Json) -> TypeGuard[float]:
     """Whether `value` is a number that arithmetic can use: no truth value, and of at most fifteen digits."""
     return isinstance(value, int | float) and not isinstance(value, bool) and -1e15 < value < 1e15
 
 
-def is_integer(value: Json) -> bool:
+def is_integer(value: Json) -> TypeGuard[int]:
     """Whether `value` is a whole number, and no truth value."""
     return isinstance(value, int) and not isinstance(value, bool)
 
