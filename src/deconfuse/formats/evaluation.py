@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from deconfuse.errors import BadData, Invalid
+from deconfuse.errors import BadData, Invalid, Problem
 from deconfuse.formats.manifest import (
     DETAILS,
     METADATA,
@@ -39,7 +39,6 @@ from deconfuse.formats.manifest import (
 )
 from deconfuse.formats.strict_json import Json, NotJson, is_integer, is_number, parse_object, write
 from deconfuse.names import natural_key
-from deconfuse.tables import Problem
 
 TRAINING = "rekognition-custom-labels-training"
 EVALUATION = "rekognition-custom-labels-evaluation"

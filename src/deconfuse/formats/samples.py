@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeGuard
 
-from deconfuse.errors import BadData, Invalid
+from deconfuse.errors import BadData, Invalid, Problem
 from deconfuse.formats.manifest import (
     METADATA,
     Entry,
@@ -34,7 +34,7 @@ from deconfuse.formats.manifest import (
 )
 from deconfuse.formats.strict_json import Json, NotJson, is_integer, is_number, parse, write
 from deconfuse.names import MAX_LABEL_LENGTH, check_label
-from deconfuse.tables import Problem, Split
+from deconfuse.tables import Split
 
 __all__ = [
     "Entry",

@@ -26,10 +26,10 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from deconfuse.errors import Problem
 from deconfuse.formats.manifest import AWS_LIMITS, METADATA, Entry, ManifestLimits
 from deconfuse.formats.strict_json import Json, NotJson, parse_object, write
-from deconfuse.names import parse_s3
-from deconfuse.tables import Problem
+from deconfuse.names import LOCAL_BUCKET, S3Uri, parse_s3
 
 UseCase = Literal["IMAGE_LEVEL_LABELS", "OBJECT_LOCALIZATION", "NOT_DETERMINED"]
 
@@ -148,7 +148,10 @@ def content_problems(
 
 
 def write_manifest_summary(training: SideCounts, testing: SideCounts | None, errors: Iterable[Problem] = ()) -> bytes:
-    """The manifest summary: counts of both sides, and `errors` that concern both. A side that is None counts nothing."""
+    """The manifest summary: counts of both sides, and `errors` that concern both.
+
+    A side that is None counts nothing.
+    """
     nothing = SideCounts("NOT_DETERMINED", 0, 0, 0, 0, ())
     statistics = {"training": _statistics(training), "testing": _statistics(testing or nothing)}
     return write({"statistics": statistics, "errors": [_spelled(problem) for problem in errors]}, indent=2)
@@ -178,7 +181,8 @@ def write_validation_manifest(lines: Iterable[bytes], problems: Iterable[Problem
     Args:
         lines: the manifest as it came, blank lines included.
         problems: in any order; each is put on the line it names, or, where it names none, on every line whose
-            source-ref is its `uri`. What names neither belongs into the manifest summary and is left out here.
+            source-ref is its `uri`, or s3://local/ and its `uri` for a file of a folder. What names neither belongs
+            into the manifest summary and is left out here.
     """
     of_line: dict[int, list[Problem]] = {}
     of_uri: dict[str, list[Problem]] = {}
@@ -186,7 +190,8 @@ def write_validation_manifest(lines: Iterable[bytes], problems: Iterable[Problem
         if problem.line is not None:
             of_line.setdefault(problem.line, []).append(problem)
         elif problem.uri is not None:
-            of_uri.setdefault(problem.uri, []).append(problem)
+            uri = problem.uri if "://" in problem.uri else str(S3Uri(LOCAL_BUCKET, problem.uri))
+            of_uri.setdefault(uri, []).append(problem)
     for number, given in enumerate(lines, start=1):
         raw = (given.removeprefix(b"\xef\xbb\xbf") if number == 1 else given).rstrip(b"\r\n")
         found = of_line.get(number, [])
@@ -198,8 +203,7 @@ def write_validation_manifest(lines: Iterable[bytes], problems: Iterable[Problem
         except NotJson:
             yield (write(_with_problems({}, found)) if found else raw) + b"\n"
             continue
-        uri = line.get("source-ref")
-        found = found + (of_uri.get(uri, []) if isinstance(uri, str) else [])
+        found = found + of_uri.get(str(line.get("source-ref")), [])
         yield (write(_with_problems(line, found)) if found else raw) + b"\n"
 
 
