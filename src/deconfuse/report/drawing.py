@@ -45,7 +45,7 @@ from deconfuse.report.grid import (
     short_count_text,
 )
 from deconfuse.report.terminal import columns as text_columns
-from deconfuse.report.terminal import escape
+from deconfuse.report.terminal import printable
 
 if TYPE_CHECKING:
     Font = ImageFont.FreeTypeFont
@@ -275,7 +275,7 @@ def _footer(shown: Grid, plan: _Plan) -> list[str]:
 
 
 def _visible(text: str) -> str:
-    return escape(text.encode("utf-8", "backslashreplace").decode())
+    return printable(text.encode("utf-8", "backslashreplace").decode())
 
 
 def _middle_cut(text: str) -> str:

@@ -17,12 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deconfuse.errors import Invalid, LimitExceeded
-from deconfuse.measure.matrix import Cells, Matrix
+from deconfuse.measure.matrix import NO_LABEL_TEXT, Cells, Matrix
 
 Normalize = Literal["none", "true", "pred", "all"]
 Orientation = Literal["true", "aws"]
 
-NO_LABEL_TEXT = "(no label)"
 UNDEFINED_TEXT = "–"
 ZERO_TEXT = "·"
 

@@ -1,13 +1,13 @@
 r"""Text in columns: what a label looks like in a terminal, how wide it is, and how it is coloured.
 
-Labels are other people's text. `escape` makes each of them harmless (no control character, no character that turns
+Labels are other people's text. `printable` makes each of them harmless (no control character, no character that turns
 the direction of what follows) before it is measured, cut or padded. Widths are columns of a terminal: a wide East
 Asian character takes two, a combining mark none.
 
 Colours are those of the 256-colour palette, always with an ink chosen for contrast, because nobody can know the
 background of the user's terminal.
 
-Who calls it: report.text. Pictures and files use `escape` and `percent` of their own rooms.
+Who calls it: report.text. Pictures and files use `printable` and `percent` of their own rooms.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LEFT_TO_RIGHT_MARK = "\u200e"
 _DOTTED_CIRCLE = "\u25cc"
 
 
-def escape(text: str) -> str:
+def printable(text: str) -> str:
     r"""`text` with everything that could move a cursor or turn the writing direction spelled as a code.
 
     Control characters, line and paragraph separators, lone surrogates and the marks that override direction become
@@ -34,12 +34,12 @@ def escape(text: str) -> str:
     gets an invisible mark after it, so that the numbers beside it stay where they are.
 
     Example:
-        >>> print(escape("a\x1b[31mb"))
+        >>> print(printable("a\x1b[31mb"))
         a\x1b[31mb
     """
     if text.isascii() and text.isprintable():
         return text
-    shown = "".join(_escaped(character) for character in text)
+    shown = "".join(_spelled(character) for character in text)
     if shown and unicodedata.combining(shown[0]):
         shown = _DOTTED_CIRCLE + shown
     if any(unicodedata.bidirectional(character) in _TO_THE_LEFT for character in shown):
@@ -47,7 +47,7 @@ def escape(text: str) -> str:
     return shown
 
 
-def _escaped(character: str) -> str:
+def _spelled(character: str) -> str:
     if character in _NAMED:
         return _NAMED[character]
     if character in _DIRECTION or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):

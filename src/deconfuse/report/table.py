@@ -1,0 +1,305 @@
+"""The matrix as a table of characters that fits a width, or not at all.
+
+`table_text` tries layouts from the most to the least said and takes the first that fits:
+
+    1. counts and shares, columns headed by names, in full or shortened where they stay different
+    2. the same with the share below its count
+    3. the same with numbered columns; the rows, which carry the numbers, are the legend
+    4. counts alone: with names, with numbers, with no blank between columns, with shortened counts
+
+A cell without images is a dot, never a blank or a small number. What is right is told from what is wrong by colour
+where there is colour, by brackets where there is none, and by an equals sign where there is no room for brackets.
+
+Who calls it: report.text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from deconfuse.measure.matrix import NO_LABEL_TEXT, ConfusionMatrix
+from deconfuse.measure.scores import label_scores
+from deconfuse.report.grid import (
+    DENOMINATORS,
+    UNDEFINED_TEXT,
+    ZERO_TEXT,
+    Grid,
+    Normalize,
+    Orientation,
+    count_text,
+    decimal_text,
+    grid,
+    label_text,
+    percent_text,
+    short_count_text,
+)
+from deconfuse.report.terminal import (
+    abbreviate,
+    bold,
+    clip,
+    columns,
+    faint,
+    join_lines,
+    left,
+    paint,
+    printable,
+    ramp_color,
+    right,
+    wrap,
+)
+
+Style = Literal["both", "stacked", "share", "count", "short"]
+
+_STACKED_LABELS = 20
+_SHORTEST_HEAD = 6
+_SHORTEST_NAME = 8
+_MARKS = {False: "In brackets: right.", True: "After an equals sign: right."}
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    style: Style
+    heads: tuple[str, ...]
+    row_heads: tuple[str, ...]
+    widths: tuple[int, ...]
+    n_margins: int
+    is_numbered: bool
+    is_tight: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Margin:
+    head: str
+    cells: tuple[str, ...]
+
+    @property
+    def width(self) -> int:
+        return max(columns(text) for text in (self.head, *self.cells))
+
+
+def table_text(
+    matrix: ConfusionMatrix,
+    *,
+    width: int,
+    color: bool,
+    normalize: Normalize = "none",
+    orientation: Orientation = "true",
+    order: Sequence[int] | None = None,
+) -> str | None:
+    """The matrix as lines of at most `width` columns, ended by a line feed; None where no layout fits.
+
+    The arguments are those of `report.text.matrix_text`.
+    """
+    # Each column takes three places at least: counting that first spares laying out what cannot fit.
+    if not matrix.labels or len(matrix.labels) > width // 3:
+        return None
+    shown = grid(matrix, normalize=normalize, orientation=orientation, order=order)
+    margins = _margins(shown, matrix)
+    layout = _layout(shown, margins, width)
+    if layout is None:
+        return None
+    lines = _heading(shown, layout, margins, color=color)
+    for row in range(len(shown.rows)):
+        lines += _row(shown, layout, margins, row, color=color)
+    lines.append(_footer(shown, layout, margins, color=color))
+    lines += ["", *_legend(shown, layout, width, color=color)]
+    return join_lines(lines)
+
+
+def _layout(shown: Grid, margins: Sequence[_Margin], width: int) -> _Layout | None:
+    """The most telling layout that fits, or None."""
+    n_labels = len(shown.columns)
+    attempts: list[tuple[Style, str]]
+    if shown.normalize != "none":
+        attempts = [("share", "full"), ("share", "short"), ("share", "number"), ("share", "tight")]
+    else:
+        attempts = [("both", "full"), ("both", "short")]
+        if n_labels <= _STACKED_LABELS:
+            attempts += [("stacked", "full"), ("stacked", "short"), ("both", "number"), ("stacked", "number")]
+        else:
+            attempts += [("both", "number")]
+        attempts += [("count", "full"), ("count", "short"), ("count", "number"), ("count", "tight"), ("short", "tight")]
+    for style, heading in attempts:
+        for n_margins in range(len(margins), 0, -1):
+            layout = _fit(shown, margins[:n_margins], style, heading, width)
+            if layout is not None:
+                return layout
+    return None
+
+
+def _fit(shown: Grid, margins: Sequence[_Margin], style: Style, heading: str, width: int) -> _Layout | None:
+    content = _content_widths(shown, style)
+    room = width - sum(margin.width + 2 for margin in margins)
+    gap = 1 if heading == "tight" else 2
+    for is_even in (True, False):
+        inner = [max(content)] * len(content) if is_even else content
+        names = _names(shown, heading, room, room - 1 - sum(wide + gap for wide in inner))
+        if names is None:
+            continue
+        heads, row_heads = names
+        widths = [max(wide, columns(head)) for wide, head in zip(inner, heads, strict=True)]
+        if is_even and heading != "full":
+            widths = [max(widths)] * len(widths)
+        needed = max(columns(head) for head in (*row_heads, shown.row_axis)) + 1 + sum(wide + gap for wide in widths)
+        if needed <= room:
+            is_numbered = heading in ("number", "tight")
+            return _Layout(style, heads, row_heads, tuple(widths), len(margins), is_numbered, heading == "tight")
+    return None
+
+
+def _names(shown: Grid, heading: str, room: int, free: int) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """Headings of columns and rows; None where shortening would make two of them the same.
+
+    `free` is what the narrowest cells leave of `room`.
+    """
+    rows = tuple(printable(label_text(label)) for label in shown.rows)
+    heads = tuple(printable(label_text(label)) for label in shown.columns)
+    if heading in ("number", "tight"):
+        number = {
+            label: str(i) for i, label in enumerate((label for label in shown.rows if label is not None), start=1)
+        }
+        side = len(str(len(number)))
+        # The number tells them apart where shortening cannot.
+        most = max(_SHORTEST_NAME, min(free, room // 3) - side - 1)
+        short_rows = abbreviate(rows, most) or tuple(clip(text, most) for text in rows)
+        named = tuple(
+            f"{right(number.get(label or '', UNDEFINED_TEXT), side)} {text}"
+            for label, text in zip(shown.rows, short_rows, strict=True)
+        )
+        return tuple(number.get(label or "", UNDEFINED_TEXT) for label in shown.columns), named
+    row_heads = abbreviate(rows, max(_SHORTEST_HEAD, room // 3))
+    if heading == "full":
+        return None if row_heads is None else (heads, row_heads)
+    short = abbreviate(heads, max(_SHORTEST_HEAD, free // max(len(heads), 1)))
+    return None if row_heads is None or short is None else (short, row_heads)
+
+
+def _content_widths(shown: Grid, style: Style) -> list[int]:
+    return [
+        max(
+            len(_sum_text(shown, column, style)),
+            *(len(text) for row in range(len(shown.rows)) for text in _cell(shown, row, column, style)),
+        )
+        for column in range(len(shown.columns))
+    ]
+
+
+def _sum_text(shown: Grid, column: int, style: Style) -> str:
+    """What stands below a column: how many, under the counts."""
+    total = shown.counts[:, column].sum()
+    return (
+        f"{count_text(total)}{'':5}"
+        if style == "both"
+        else (short_count_text if style == "short" else count_text)(total)
+    )
+
+
+def _cell(shown: Grid, row: int, column: int, style: Style) -> tuple[str, ...]:
+    """The lines of text in one cell."""
+    count, denominator = shown.counts[row, column], shown.denominators[row, column]
+    if style == "share":
+        return (ZERO_TEXT if denominator and not count else percent_text(count, denominator, decimals=1),)
+    if not count:
+        return (ZERO_TEXT, "") if style == "stacked" else (f"{ZERO_TEXT}{'':5}",) if style == "both" else (ZERO_TEXT,)
+    if style == "short":
+        return (short_count_text(count),)
+    share = percent_text(count, denominator)
+    if style == "both":
+        return (f"{count_text(count)} {share:>4}",)
+    return (count_text(count), share) if style == "stacked" else (count_text(count),)
+
+
+def _margins(shown: Grid, matrix: ConfusionMatrix) -> list[_Margin]:
+    """What stands beside the rows: how many, and how well."""
+    position = {label: index for index, label in enumerate(matrix.labels)}
+    correct, support, predicted = matrix.correct, matrix.support, matrix.predicted_counts
+    index = [None if label is None else position[label] for label in shown.rows]
+    scores = label_scores(matrix)
+    recall = tuple(UNDEFINED_TEXT if k is None else percent_text(correct[k], support[k]) for k in index)
+    precision = tuple(UNDEFINED_TEXT if k is None else percent_text(correct[k], predicted[k]) for k in index)
+    f1 = tuple(UNDEFINED_TEXT if k is None else decimal_text(float(scores.f1[k])) for k in index)
+    totals = tuple(count_text(shown.counts[row].sum()) for row in range(len(shown.rows)))
+    total = count_text(shown.counts.sum())
+    if shown.is_true_rows:
+        what = "decisions" if matrix.unit == "label decisions" else "images"
+        rates = (("recall", recall), ("precision", precision))
+    else:
+        what = "predicted"
+        rates = (("precision", precision), ("recall", recall))
+    return [
+        _Margin(what, (*totals, total)),
+        *(_Margin(name, (*cells, "")) for name, cells in rates),
+        _Margin("F1", (*f1, "")),
+    ]
+
+
+def _heading(shown: Grid, layout: _Layout, margins: Sequence[_Margin], *, color: bool) -> list[str]:
+    side = _side(shown, layout)
+    line = left(shown.row_axis, side) + " "
+    after = "" if layout.is_tight else " "
+    line += "".join(f" {right(head, wide)}{after}" for head, wide in zip(layout.heads, layout.widths, strict=True))
+    line += "".join("  " + right(margin.head, margin.width) for margin in margins[: layout.n_margins])
+    return [" " * (side + 2) + shown.column_axis, bold(line) if color else line]
+
+
+def _side(shown: Grid, layout: _Layout) -> int:
+    return max(columns(head) for head in (*layout.row_heads, shown.row_axis))
+
+
+def _row(shown: Grid, layout: _Layout, margins: Sequence[_Margin], row: int, *, color: bool) -> list[str]:
+    side = _side(shown, layout)
+    lines = []
+    for part in range(2 if layout.style == "stacked" else 1):
+        line = (left(layout.row_heads[row], side) if part == 0 else " " * side) + " "
+        for column, wide in enumerate(layout.widths):
+            text = right(_cell(shown, row, column, layout.style)[part], wide)
+            line += _dressed(shown, layout, row, column, text, is_first=part == 0, color=color)
+        if part == 0:
+            line += "".join("  " + right(margin.cells[row], margin.width) for margin in margins[: layout.n_margins])
+        lines.append(line)
+    return lines
+
+
+def _dressed(shown: Grid, layout: _Layout, row: int, column: int, text: str, *, is_first: bool, color: bool) -> str:
+    """A cell with what tells right from wrong: its ground, or brackets, or an equals sign where there is no room."""
+    is_right, count = bool(shown.is_right[row, column]), shown.counts[row, column]
+    after = "" if layout.is_tight else " "
+    if not color:
+        before = ("=" if layout.is_tight else "[") if is_right and is_first else " "
+        return f"{before}{text}]" if before == "[" else f"{before}{text}{after}"
+    if not count:
+        return faint(f" {text}{after}")
+    share = float(count / shown.denominators[row, column])
+    return paint(f" {text}{after}", ramp_color(share, is_right=is_right), is_bold=is_right)
+
+
+def _footer(shown: Grid, layout: _Layout, margins: Sequence[_Margin], *, color: bool) -> str:
+    line = left("sum", _side(shown, layout)) + " "
+    after = "" if layout.is_tight else " "
+    for column, wide in enumerate(layout.widths):
+        line += f" {right(_sum_text(shown, column, layout.style), wide)}{after}"
+    line += "  " + right(margins[0].cells[-1], margins[0].width)
+    return faint(line) if color else line
+
+
+def _legend(shown: Grid, layout: _Layout, width: int, *, color: bool) -> list[str]:
+    what = "label decisions" if shown.unit == "label decisions" else "images"
+    content = {
+        "both": f"{what} and their {DENOMINATORS[shown.normalize]}",
+        "stacked": f"{what}, below them their {DENOMINATORS[shown.normalize]}",
+        "share": DENOMINATORS[shown.normalize],
+        "count": what,
+        "short": f"{what} (k thousand, M million; --format csv has them in full)",
+    }[layout.style]
+    text = f"Rows are {shown.row_axis} labels, columns {shown.column_axis} ones. A cell holds {content}; "
+    text += f"{ZERO_TEXT} is none. "
+    text += "Blue is right, orange wrong, darker a larger share." if color else _MARKS[layout.is_tight]
+    if layout.is_numbered:
+        text += " Columns have the numbers of the rows."
+        text += f" Column – is {NO_LABEL_TEXT}." if None in shown.columns else ""
+    elif any(head.endswith("…") or "…" in head for head in layout.heads):
+        text += " Names are shortened; --format csv has them in full."
+    lines = wrap(text, width)
+    return [faint(line) for line in lines] if color else lines
