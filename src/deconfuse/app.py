@@ -1,0 +1,247 @@
+"""One place that builds everything: reads the settings, opens what they name, hands plain values down.
+
+The command line and the library's public functions are thin above this.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deconfuse import names
+from deconfuse.engine.sinks import DirectorySink, refuse_taken, world_error, write_whole
+from deconfuse.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from deconfuse.engine.cache import EmbeddingCache
+    from deconfuse.engine.evaluation import Evaluation
+    from deconfuse.engine.imports import Intake
+    from deconfuse.engine.run import Run
+    from deconfuse.formats.manifest import ManifestLimits
+    from deconfuse.measure.matrix import Matrix
+    from deconfuse.vision.backbone import Backbone
+
+Place = str | os.PathLike[str]
+Progress = Callable[[str, int, int], None]
+
+
+def train(
+    images: Place,
+    *,
+    test: Place | None = None,
+    output: Place | None = None,
+    project: str | None = None,
+    version: str | None = None,
+    buckets: Mapping[str, Place] | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Train a classifier on labelled images, evaluate it, and write a run directory.
+
+    Args:
+        images: a folder of label folders, a Ground Truth manifest, or a CSV image,label[,label…].
+        test: the test images, in any of these forms; without them a fifth of the images, chosen by their hashes.
+        output: the run directory; must not exist, or be empty. Default: runs/<project>/<version>.
+        project: default: the name of `images`, reduced to what a name may hold.
+        version: default: the next free number in runs/<project>.
+        buckets: directories in which objects of s3:// buckets are found, by bucket.
+        progress: called as progress(step, done, total).
+
+    Returns:
+        The run that was written.
+
+    Raises:
+        NotFound: `images` or `test` is not there.
+        AlreadyExists: the output is taken; nothing was touched.
+        Untrainable: the images do not allow a training; its `problems` say everything that was found.
+        Invalid: an argument that cannot be meant.
+    """
+    from deconfuse.engine import pipeline
+    from deconfuse.engine.artefacts import Identity
+
+    settings = read_settings()
+    source = Path(images)
+    project = names.check_name("project", names.reduce_name(_name_of(source)) if project is None else project)
+    folder = Path("runs") / project
+    taken = [path.name.partition(".partial-")[0] for path in folder.iterdir()] if folder.is_dir() else []
+    version = names.check_name("version", names.next_version(taken) if version is None else version)
+    target = folder / version if output is None else Path(output)
+    refuse_taken(target)
+    identity = Identity(project, version, datetime.now(UTC), settings.region, settings.account)
+    intake = _open_images(settings, source, test=test, buckets=buckets)
+    backbone = _backbone(settings)
+    with DirectorySink(target) as sink:
+        pipeline.train(
+            intake,
+            sink,
+            identity=identity,
+            backbone=backbone,
+            cache=_embeddings(settings, backbone),
+            threads=settings.threads,
+            limits=_manifest_limits(settings),
+            progress=progress or pipeline.silent,
+        )
+    return open_run(target)
+
+
+def open_run(path: Place) -> Run:
+    """The run in the directory `path`.
+
+    Raises:
+        NotFound: there is no run.
+        Damaged: its files are not what they should be.
+    """
+    from deconfuse.engine.run import read_run
+
+    settings = read_settings()
+    return read_run(
+        Path(path), load_backbone=lambda: _backbone(settings), cache=settings.cache, threads=settings.threads
+    )
+
+
+def show(matrix: Matrix) -> object:
+    """The interactive confusion matrix, for a notebook: an object that displays itself."""
+    from deconfuse.engine.evaluation import matrix_evaluation
+    from deconfuse.engine.run import Page
+
+    return Page(matrix_evaluation(matrix), thumbnail=lambda sha256, uri: None)
+
+
+def write_report(
+    evaluation: Evaluation, output: Place, *, buckets: Mapping[str, Path] | None = None, replace: bool = False
+) -> int:
+    """Write the page of `evaluation` to `output`: the number of pictures that were wanted and could not be had.
+
+    Thumbnails come from the cache, then from the images themselves.
+
+    Raises:
+        AlreadyExists: the file exists and `replace` is False.
+    """
+    from deconfuse.engine.evaluation import matrix_view
+    from deconfuse.engine.thumbnails import thumbnail_source
+    from deconfuse.report.render import standalone
+
+    source = thumbnail_source(
+        evaluation.predictions, cache=read_settings().cache, root=evaluation.images_root, buckets=buckets or {}
+    )
+    view = matrix_view(evaluation, thumbnail=source)
+    write_whole(Path(output), standalone(view).encode(), replace=replace)
+    return view.n_missing_thumbnails
+
+
+def export_onnx(run: Place, file: Place, *, replace: bool = False) -> None:
+    """Write the model of the run directory `run` as one ONNX graph, from pixels to probabilities.
+
+    Raises:
+        NotFound: there is no run.
+        AlreadyExists: the file exists and `replace` is False.
+    """
+    from deconfuse.engine import export
+
+    opened = open_run(run)
+    name = f"{opened.card['project']}-{opened.card['version']}"
+    graph = export.export_onnx(opened.backbone, opened.head, thresholds=opened.thresholds, name=name)
+    write_whole(Path(file), graph, replace=replace)
+
+
+@dataclass(frozen=True, slots=True)
+class CacheUsage:
+    """What the cache holds.
+
+    Attributes:
+        path: its directory.
+        backbones: (name, bytes) of each converted backbone.
+        embeddings: (backbone, images, bytes) of each backbone's embeddings and thumbnails.
+    """
+
+    path: Path
+    backbones: tuple[tuple[str, int], ...]
+    embeddings: tuple[tuple[str, int, int], ...]
+
+    @property
+    def total(self) -> int:
+        """Bytes in all."""
+        return sum(size for _, size in self.backbones) + sum(size for _, _, size in self.embeddings)
+
+
+def cache_usage() -> CacheUsage:
+    """How large the cache is."""
+    from deconfuse.engine.cache import cache_sizes
+
+    cache = read_settings().cache
+    files = sorted((cache / "backbones").glob("*.onnx"))
+    return CacheUsage(
+        path=cache,
+        backbones=tuple((path.name.rsplit("-", 2)[0], path.stat().st_size) for path in files),
+        embeddings=tuple((size.key, size.n_images, size.n_bytes) for size in cache_sizes(cache)),
+    )
+
+
+def clear_cache() -> int:
+    """Empty the cache: the number of bytes freed.
+
+    Raises:
+        Denied: it may not be written.
+    """
+    usage = cache_usage()
+    for folder in ("backbones", "embeddings"):
+        try:
+            shutil.rmtree(usage.path / folder)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise world_error(error, usage.path / folder) from error
+    return usage.total
+
+
+def _name_of(source: Path) -> str:
+    resolved = source.resolve()
+    return resolved.name if resolved.is_dir() else resolved.stem
+
+
+def _backbone(settings: Settings) -> Backbone:
+    from deconfuse.engine.backbones import load_backbone
+
+    return load_backbone(cache=settings.cache)
+
+
+def _embeddings(settings: Settings, backbone: Backbone) -> EmbeddingCache:
+    from deconfuse.engine.cache import EmbeddingCache
+
+    return EmbeddingCache(settings.cache, backbone.card)
+
+
+def _manifest_limits(settings: Settings) -> ManifestLimits:
+    from deconfuse.formats.manifest import ManifestLimits
+
+    return ManifestLimits(
+        max_lines=settings.manifest_max_lines,
+        max_labels=settings.manifest_max_labels,
+        min_side=settings.manifest_min_side,
+        max_side=settings.manifest_max_side,
+    )
+
+
+def _open_images(
+    settings: Settings, images: Path, *, test: Place | None, buckets: Mapping[str, Place] | None
+) -> Intake:
+    from deconfuse.engine.imports import open_images
+    from deconfuse.vision.images import MANIFEST_LIMITS
+
+    strict = replace(
+        MANIFEST_LIMITS,
+        min_side=settings.manifest_min_side,
+        max_side=settings.manifest_max_side,
+        max_bytes=settings.manifest_max_image_bytes,
+    )
+    return open_images(
+        images,
+        test=None if test is None else Path(test),
+        buckets={name: Path(folder) for name, folder in (buckets or {}).items()},
+        manifest=_manifest_limits(settings),
+        manifest_images=strict,
+    )

@@ -1,0 +1,25 @@
+"""`deconfuse export`: the model to take away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from deconfuse.cli.options import force_option
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--onnx", "file", type=click.Path(path_type=Path), required=True, help="The ONNX file to write.")
+@force_option
+def export(run: Path, file: Path, force: bool) -> None:
+    """Write the model of RUN as one ONNX graph, from pixels to label probabilities.
+
+    Its input is uint8[n, S, S, 3], RGB, after the resize rule named in the metadata; normalisation, temperature and
+    softmax (or the sigmoids) are inside; labels and thresholds stand in the metadata.
+    """
+    from deconfuse import app
+
+    app.export_onnx(run, file, replace=force)
+    click.echo(f"wrote {file} ({file.stat().st_size / 1e6:.1f} MB)")

@@ -1,0 +1,100 @@
+"""`deconfuse train`: from labelled images to a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from deconfuse.cli.options import bucket_option, quiet_option
+
+if TYPE_CHECKING:
+    from deconfuse.engine.run import Run
+    from deconfuse.tables import Problem
+
+SHOWN_PROBLEMS = 20
+
+
+@click.command()
+@click.argument("images", type=click.Path(path_type=Path))
+@click.option("--test", type=click.Path(path_type=Path), help="The test images; any form that IMAGES may have.")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    help="The run directory to write; must not exist, or be empty.  [default: runs/PROJECT/VERSION]",
+)
+@click.option("--project", metavar="P", help="Name of the project.  [default: the name of IMAGES]")
+@click.option("--version", metavar="V", help="Name of the version.  [default: the next free number]")
+@bucket_option
+@click.option("--findings", "n_findings", type=click.IntRange(min=0), default=5, show_default=True, metavar="N")
+@quiet_option
+def train(
+    images: Path,
+    test: Path | None,
+    output: Path | None,
+    project: str | None,
+    version: str | None,
+    buckets: dict[str, Path],
+    n_findings: int,
+    quiet: bool,
+) -> None:
+    """Train a classifier on IMAGES, evaluate it, and write a run directory with its report.
+
+    IMAGES is a folder with one folder a label (or train/ and test/ with label folders inside), a SageMaker Ground
+    Truth manifest, or a CSV file with the columns image,label[,label…].
+
+    Without test images, about every fifth image becomes one, chosen by its content, so that the same image is on
+    the same side in every later training.
+    """
+    from deconfuse import app, errors
+    from deconfuse.cli.progress import bars
+
+    try:
+        with bars(quiet=quiet) as progress:
+            run = app.train(
+                images, test=test, output=output, project=project, version=version, buckets=buckets, progress=progress
+            )
+    except errors.Untrainable as error:
+        show_problems(error.problems, limit=None)
+        raise
+    if quiet:
+        click.echo(str(run.path))
+        return
+    show_problems(run.problems, limit=SHOWN_PROBLEMS)
+    show_run(run, n_findings=n_findings)
+
+
+def show_problems(problems: tuple[Problem, ...], *, limit: int | None) -> None:
+    """Name every unusable image or line and every warning on stderr, errors first, at most `limit` of them."""
+    ordered = sorted(problems, key=lambda problem: problem.level != "error")
+    for problem in ordered[:limit]:
+        place = f"line {problem.line}" if problem.line is not None else (problem.uri or "")
+        if problem.line is not None and problem.uri:
+            place += f" ({problem.uri})"
+        mark = click.style(problem.level, fg="red" if problem.level == "error" else "yellow")
+        click.echo(f"{mark}: {place + ': ' if place else ''}{problem.message} [{problem.code}]", err=True)
+    if limit is not None and len(ordered) > limit:
+        click.echo(f"… and {len(ordered) - limit:,} more, all in report.html", err=True)
+
+
+def show_run(run: Run, *, n_findings: int) -> None:
+    """Print what a training gave: its notes, the matrix, the findings, where everything is, what to do next."""
+    from deconfuse.cli.terminal import terminal
+    from deconfuse.report import text
+
+    screen = terminal()
+    evaluation = run.evaluation()
+    for note in run.notes:
+        click.echo(note)
+    click.echo("")
+    click.echo(text.evaluation_text(evaluation.matrix, width=screen.width, color=screen.color))
+    if n_findings:
+        click.echo("")
+        click.echo(text.findings_text(evaluation.findings, width=screen.width, color=screen.color, limit=n_findings))
+    click.echo(f"\nrun     {run.path}\nreport  {run.path / 'report.html'}")
+    worst = evaluation.matrix.most_confused(1)
+    if worst:
+        pair = worst[0]
+        click.echo(f"next    deconfuse images {run.path} --true {pair.true!r} --predicted {pair.predicted!r}")

@@ -1,0 +1,302 @@
+"""What a training leaves besides its bundle: AWS's six files and the page.
+
+Each function gives (name, bytes) pairs for a sink. Nothing is computed here that the predictions do not say; this is
+where counts, scores and problems take the shapes that `formats` and `report` write.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from deconfuse import __version__, names
+from deconfuse.engine.cache import EmbeddingCache
+from deconfuse.engine.evaluation import matrix_view, run_evaluation
+from deconfuse.engine.imports import s3_uri, validation_lines
+from deconfuse.engine.thumbnails import from_cache_or_image
+from deconfuse.errors import Problem
+from deconfuse.formats.evaluation import (
+    EvaluationSummary,
+    LabelResult,
+    SnapshotRow,
+    listed_predictions,
+    write_snapshot,
+    write_summary,
+)
+from deconfuse.formats.manifest import Entry
+from deconfuse.formats.validation import (
+    SideCounts,
+    count_side,
+    write_manifest_summary,
+    write_validation_manifest,
+)
+from deconfuse.measure.intervals import wilson
+from deconfuse.measure.matrix import ConfusionMatrix
+from deconfuse.measure.scores import binary_counts, label_scores_from_binary
+from deconfuse.report.render import standalone
+from deconfuse.tables import Split, labels_of
+
+Artefact = tuple[str, bytes | Iterable[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a run is called.
+
+    Attributes:
+        project: name of the project.
+        version: name of the version in it.
+        created: when the training began, with a time zone.
+        region: AWS region for the ARN.
+        account: 12-digit account for the ARN.
+    """
+
+    project: str
+    version: str
+    created: datetime
+    region: str
+    account: str
+
+    @property
+    def arn(self) -> str:
+        """The ARN of the version that this training makes."""
+        milliseconds = round(self.created.timestamp() * 1000)
+        return names.version_arn(self.project, self.version, milliseconds, region=self.region, account=self.account)
+
+    @property
+    def artefacts(self) -> names.ArtefactNames:
+        """The names of AWS's six files."""
+        return names.artefact_names(self.project, self.version)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A usable image with its truth.
+
+    Attributes:
+        entry: the line or file it came from.
+        sha256: of its bytes.
+        row: its row in the embeddings.
+        split: its side.
+    """
+
+    entry: Entry
+    sha256: str
+    row: int
+    split: Split
+
+    @property
+    def uri(self) -> str:
+        """Its path below the folder given, or its s3:// address."""
+        return self.entry.uri or ""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Its true labels."""
+        return self.entry.labels
+
+
+def truth_matrix(labels_of_samples: Iterable[Sequence[str]], labels: Sequence[str]) -> NDArray[np.bool_]:
+    """bool[n, K]: which of `labels` (columns) each sample (rows) truly has."""
+    column = {label: k for k, label in enumerate(labels)}
+    rows = list(labels_of_samples)
+    truth = np.zeros((len(rows), len(labels)), dtype=np.bool_)
+    for row, names_ in enumerate(rows):
+        truth[row, [column[name] for name in names_]] = True
+    return truth
+
+
+def validation_files(
+    entries: Sequence[Entry], samples: Sequence[Sample], problems: Sequence[Problem], *, identity: Identity
+) -> Iterator[Artefact]:
+    """The manifest summary and the two manifests with what was found wrong on each line.
+
+    An entry that could not be used stands on the side it was given for, or on the training side.
+
+    Args:
+        entries: every line or file of IMAGES and the test images.
+        samples: those that are used, with their side.
+        problems: everything found.
+        identity: of the run.
+    """
+    named = identity.artefacts
+    side_of_entry = {(sample.entry.line, sample.uri, sample.entry.split): sample.split for sample in samples}
+    counts: dict[Split, SideCounts] = {}
+    sides: tuple[tuple[Split, str], ...] = (("train", named.training_validation), ("test", named.testing_validation))
+    for side, name in sides:
+        mine = [
+            entry
+            for entry in entries
+            if side_of_entry.get((entry.line, entry.uri or "", entry.split), entry.split or "train") == side
+        ]
+        lines, numbered = validation_lines(mine, problems, created=identity.created)
+        bad = {problem.line for problem in numbered if problem.level == "error" and problem.line is not None}
+        used = {
+            place
+            for place, entry in enumerate(mine, start=1)
+            if (entry.line, entry.uri or "", entry.split) in side_of_entry
+        }
+        placed = [replace(entry, line=place) for place, entry in enumerate(mine, start=1)]
+        counts[side] = count_side(placed, bad_lines=bad - used)
+        yield name, write_validation_manifest(lines, numbered)
+    whole = [problem for problem in problems if problem.line is None and problem.uri is None]
+    errors = [problem for problem in whole if problem.level == "error"]
+    yield named.manifest_summary, write_manifest_summary(counts["train"], counts["test"], errors)
+
+
+def evaluation_files(
+    predictions: pa.Table, thresholds: Sequence[float] | NDArray[np.float64], *, identity: Identity
+) -> Iterator[Artefact]:
+    """The evaluation summary and the two snapshots.
+
+    Args:
+        predictions: PREDICTIONS of both splits.
+        thresholds: one assumed threshold a label.
+        identity: of the run.
+    """
+    thresholds = [float(threshold) for threshold in thresholds]
+    named = identity.artefacts
+    yield named.summary, summary(predictions, thresholds, identity=identity)
+    sides: tuple[tuple[Split, str], ...] = (("train", named.training_snapshot), ("test", named.testing_snapshot))
+    for split, name in sides:
+        rows = snapshot_rows(side_of(predictions, split), thresholds)
+        yield name, write_snapshot(rows, created=identity.created)
+
+
+def side_of(predictions: pa.Table, split: Split) -> pa.Table:
+    """The predictions of one split."""
+    import pyarrow.compute as pc
+
+    return predictions.filter(pc.equal(predictions.column("split"), split))
+
+
+def snapshot_rows(predictions: pa.Table, thresholds: Sequence[float]) -> Iterator[SnapshotRow]:
+    """One snapshot row for each of `predictions`."""
+    labels = labels_of(predictions)
+    for batch in predictions.select(["uri", "true", "scores"]).to_batches(max_chunksize=10_000):
+        for row in batch.to_pylist():
+            true = (row["true"],) if isinstance(row["true"], str) else tuple(row["true"])
+            said = listed_predictions(row["scores"], labels=labels, thresholds=thresholds, true=true)
+            yield SnapshotRow(s3_uri(row["uri"]), true, said)
+
+
+def summary(predictions: pa.Table, thresholds: Sequence[float], *, identity: Identity) -> bytes:
+    """The evaluation summary: AWS's fields, then ours.
+
+    Scores of labels are one against the rest at the assumed thresholds and averages are plain means over the labels
+    with test images, both as AWS computes them. The confusion matrix holds shares of the true label under the highest
+    score; in a multi-label model, of the label-to-label matrix without its *no label* row and column.
+    """
+    labels = labels_of(predictions)
+    tested = side_of(predictions, "test")
+    truth, scores = truth_and_scores(tested)
+    by_label = label_scores_from_binary(binary_counts(truth, scores >= np.asarray(thresholds)))
+    support = truth.sum(axis=0)
+    matrix = count(tested, labels)
+    results = tuple(
+        LabelResult(
+            label,
+            precision=float(by_label.precision[k]),
+            recall=float(by_label.recall[k]),
+            f1=float(by_label.f1[k]),
+            threshold=float(thresholds[k]),
+            n_test=int(support[k]),
+        )
+        for k, label in enumerate(labels)
+    )
+    content = EvaluationSummary(
+        project_version_arn=identity.arn,
+        ended=identity.created,
+        labels=labels,
+        n_training=predictions.num_rows - tested.num_rows,
+        n_testing=tested.num_rows,
+        cells=shares(matrix),
+        label_results=results,
+        f1=mean_over(by_label.f1, support),
+        precision=mean_over(by_label.precision, support),
+        recall=mean_over(by_label.recall, support),
+    )
+    return write_summary(content, deconfuse=own_part(matrix, labels, support, thresholds))
+
+
+def truth_and_scores(predictions: pa.Table) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """(bool[n, K] truth, float64[n, K] scores) of PREDICTIONS."""
+    labels = labels_of(predictions)
+    true = predictions.column("true").to_pylist()
+    truth = truth_matrix([(label,) if isinstance(label, str) else label for label in true], labels)
+    flat = predictions.column("scores").combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return truth, flat.reshape(predictions.num_rows, len(labels)).astype(np.float64)
+
+
+def count(predictions: pa.Table, labels: tuple[str, ...]) -> ConfusionMatrix:
+    """The confusion matrix of PREDICTIONS under their own rule."""
+    true, predicted = predictions.column("true"), predictions.column("predicted")
+    if pa.types.is_list(true.type):
+        return ConfusionMatrix.from_label_sets(true.to_pylist(), predicted.to_pylist(), labels=labels)
+    return ConfusionMatrix.from_predictions(true, predicted, labels=labels)
+
+
+def shares(matrix: ConfusionMatrix) -> dict[tuple[str, str], float]:
+    """Share of the true label by (true, predicted), pairs of labels only; labels without any are left out."""
+    counts = matrix.counts[:-1, :-1].astype(np.float64)
+    totals = counts.sum(axis=1)
+    return {
+        (true, predicted): float(counts[i, j] / totals[i])
+        for i, true in enumerate(matrix.labels)
+        if totals[i] > 0
+        for j, predicted in enumerate(matrix.labels)
+    }
+
+
+def mean_over(values: NDArray[np.float64], support: NDArray[np.int64]) -> float:
+    """The mean of `values` over labels with test images, undefined ones left out; NaN where none is left."""
+    kept = values[(support > 0) & ~np.isnan(values)]
+    return float(kept.mean()) if kept.size else float("nan")
+
+
+def own_part(
+    matrix: ConfusionMatrix, labels: tuple[str, ...], support: NDArray[np.int64], thresholds: Sequence[float]
+) -> dict[str, Any]:
+    """What AWS's summary has no place for: counts, intervals, the rule, where thresholds come from."""
+    hits, total = int(matrix.correct.sum()), int(matrix.total)
+    low, high = wilson(hits, total) if total else (float("nan"), float("nan"))
+    return {
+        "Version": __version__,
+        "Rule": "highest score" if matrix.unit == "samples" else "each label at its assumed threshold",
+        "Unit": matrix.unit,
+        "Labels": list(labels),
+        "Counts": matrix.counts.tolist(),
+        "CountsAre": "rows: true label, columns: predicted label, both in the order of Labels and then no label",
+        "Accuracy": {"Hits": hits, "Of": total, "Low": defined(low), "High": defined(high)},
+        "ThresholdsFrom": "out-of-fold predictions of the training images, best F1 a label",
+        "LabelMetricsAre": "one label against the rest at its assumed threshold",
+        "Thresholds": dict(zip(labels, map(float, thresholds), strict=True)),
+        "LabelsWithoutTestImages": [label for label, n in zip(labels, support, strict=True) if n == 0],
+    }
+
+
+def defined(value: float) -> float | None:
+    """`value`, or None where it is NaN."""
+    return None if np.isnan(value) else float(value)
+
+
+def report_page(
+    predictions: pa.Table, card_json: bytes, *, cache: EmbeddingCache, fetch: Callable[[str], bytes]
+) -> bytes:
+    """The page of a training: pictures from the cache, else from the images.
+
+    Args:
+        predictions: PREDICTIONS of both splits.
+        card_json: the card as it will be written.
+        cache: of the backbone.
+        fetch: the bytes of an image.
+    """
+    evaluation = run_evaluation(json.loads(card_json), predictions)
+    return standalone(matrix_view(evaluation, thumbnail=from_cache_or_image(cache, fetch))).encode()
