@@ -110,7 +110,7 @@ class Entry:
     @property
     def is_ignored(self) -> bool:
         """Whether nothing is wrong except that there is no label: unlabelled, or boxes only. Not counted as bad."""
-        return not self.labels and all(problem.level == "warning" for problem in self.problems)
+        return not self.labels and (self.n_boxes > 0 or all(problem.level == "warning" for problem in self.problems))
 
     @property
     def is_invalid(self) -> bool:
