@@ -169,7 +169,7 @@ def _draw_rows(
     before = columns - (np.arange(len(columns)) - np.repeat(starts, n_filled))
     keys = before + np.repeat(np.arange(len(starts)), n_filled) * (n_columns + 1)
     for place, piece in _pieces(spare[row, draw], n_empty[row], weight, rng):
-        # Empty cell number `place` of a row stands behind every filled one that has at most `place` empty ones before it.
+        # Empty cell number `place` of a row stands behind every filled one with at most `place` empty ones before it.
         column = place + np.searchsorted(keys, place + row * (n_columns + 1), side="right") - starts[row]
         np.add.at(into.predicted.reshape(-1), column * draws + draw, piece)
         hits = np.flatnonzero(column == rows[starts[row]])
