@@ -25,8 +25,8 @@ from deconfuse.learn.descent import Float32, Float64, Rows, minimise, probabilit
 CONSTANT = 1.0
 """The value of the feature that carries the bias; the typical embedding has length 1 beside it."""
 
-TOLERANCE = 1e-6
-"""Norm of the gradient at which a fit is finished."""
+TOLERANCE = 3e-4
+"""How closely a fit is finished (`descent.minimise`): probabilities are within 1e-4 of those of the minimum."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,8 +154,7 @@ def fit_head(
 def fit_weights(rows: Rows, row_weights: Float32, penalty: float) -> Float32:
     """The weights of a fit for each row of `row_weights`, started from 0: float32[p, k, d]."""
     start = np.zeros((len(row_weights), rows.targets.shape[0], rows.features.shape[1]), dtype=np.float32)
-    penalties = np.full(len(row_weights), penalty)
-    return minimise(rows, row_weights, penalties, start, tolerance=TOLERANCE).weights
+    return minimise(rows, row_weights, penalty, start, tolerance=TOLERANCE).weights
 
 
 def tempered(scores: Float32, temperature: float, *, multi_label: bool) -> Float32:

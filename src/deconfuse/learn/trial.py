@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deconfuse.errors import Invalid
-from deconfuse.learn.descent import Float32, Float64, minimise, rows_of
+from deconfuse.learn.descent import Float32, Rows, minimise, probabilities_of, rows_of
 from deconfuse.learn.head import TOLERANCE, Head, check_rows, frame_of, log_loss, tempered
 from deconfuse.tables import Split
 
@@ -34,6 +34,12 @@ PENALTIES = tuple(10 ** (-step / 4) for step in range(4, 25, 2))
 
 MAX_CHOOSING_ROWS = 20_000
 """The penalty is chosen on at most so many rows."""
+
+CHOOSING_TOLERANCE = 0.1
+"""How closely the fits that only compare penalties are finished: their losses are right to about 0.001."""
+
+CLEAR_RISE = 0.005
+"""A loss this share above the least one ends the search; weaker penalties cost the most time."""
 
 TEMPERATURES = (0.05, 20.0)
 """Between these the temperature is looked for."""
@@ -167,63 +173,69 @@ class _Course:
         pool: Executor,
         progress: Callable[[int, int], None] | None,
     ) -> None:
-        self.order, self.fold, self.multi_label, self.pool = order, fold, multi_label, pool
+        self.order, self.fold, self.multi_label = order, fold[order], multi_label
         self.frame = frame_of(embeddings, order)
-        self.features = self.frame.features(embeddings, order)
-        self.targets = np.ascontiguousarray(truth[order].T, dtype=np.float32)
+        features = self.frame.features(embeddings, order)
+        targets = np.ascontiguousarray(truth[order].T, dtype=np.float32)
+        self.rows = rows_of(features, targets, multi_label=multi_label, pool=pool)
         self.progress = progress or (lambda done, total: None)
         self.n_fits = len(PENALTIES) * N_FOLDS + N_FOLDS + 1
 
     def trial(self, labels: tuple[str, ...]) -> Trial:
         tried, start = self._choose()
-        penalty = min(tried, key=lambda pair: pair[1])[0]
+        penalty = _best(tried)
         weights, scores = self._fit(penalty, start)
-        temperature = best_temperature(scores, self.targets, multi_label=self.multi_label)
+        temperature = best_temperature(scores, self.rows.targets, multi_label=self.multi_label)
         chances = np.empty((len(self.order), len(labels)), dtype=np.float32)
         chances[self.order] = tempered(scores, temperature, multi_label=self.multi_label)
+        fold = np.empty_like(self.fold)
+        fold[self.order] = self.fold
         head = self.frame.head(weights, labels=labels, temperature=temperature, multi_label=self.multi_label)
-        return Trial(head, chances, self.fold, penalty, tuple(tried), self._notes(labels))
+        return Trial(head, chances, fold, penalty, tuple(tried), self._notes(labels))
 
     def _choose(self) -> tuple[list[tuple[float, float]], Float32]:
         """Each penalty tried with its out-of-fold loss, and the weights of the folds at the best one."""
-        chosen = _stratified(self.targets, MAX_CHOOSING_ROWS)
-        whole = len(chosen) == len(self.order)
-        features = self.features if whole else self.features[chosen]
-        targets = self.targets if whole else np.ascontiguousarray(self.targets[:, chosen])
-        fold = self.fold[self.order][chosen]
-        rows = rows_of(features, targets, multi_label=self.multi_label, pool=self.pool)
+        rows, fold = self._choosing_rows()
         is_trained = (fold != np.arange(N_FOLDS)[:, None]).astype(np.float32)
-        weights = np.zeros((N_FOLDS, len(targets), features.shape[1]), dtype=np.float32)
-        tried: list[tuple[float, float]] = []
+        weights = np.zeros((N_FOLDS, rows.targets.shape[0], rows.features.shape[1]), dtype=np.float32)
+        scores = np.zeros((*weights.shape[:2], len(fold)), dtype=np.float32)
         best = weights
+        tried: list[tuple[float, float]] = []
         for penalty in PENALTIES:
-            minimum = minimise(rows, is_trained, np.full(N_FOLDS, penalty), weights, tolerance=1e-3 * penalty**0.5)
-            weights = minimum.weights
-            loss = float(log_loss(_held_out(minimum.scores, fold), targets, multi_label=self.multi_label).mean())
-            tried.append((penalty, loss))
+            weights = minimise(rows, is_trained, penalty, weights, tolerance=CHOOSING_TOLERANCE, scores=scores).weights
+            judged = _held_out(scores, fold)
+            temperature = best_temperature(judged, rows.targets, multi_label=self.multi_label)
+            losses = log_loss(judged / np.float32(temperature), rows.targets, multi_label=self.multi_label)
+            tried.append((penalty, float(losses.mean())))
             self.progress(len(tried) * N_FOLDS, self.n_fits)
-            losses = [value for _, value in tried]
-            if loss == min(losses):
+            if _best(tried) == penalty:
                 best = weights
-            if len(losses) - 1 - losses.index(min(losses)) >= 2:
+            elif _is_past_best(tried):
                 break
         return tried, best
 
+    def _choosing_rows(self) -> tuple[Rows, NDArray[np.int8]]:
+        """The rows on which the penalty is chosen, and their folds."""
+        rows = self.rows
+        chosen = _stratified(rows.targets, MAX_CHOOSING_ROWS)
+        if len(chosen) == len(self.order):
+            return rows, self.fold
+        targets = np.ascontiguousarray(rows.targets[:, chosen])
+        few = rows_of(rows.features[chosen], targets, multi_label=self.multi_label, pool=rows.pool)
+        return few, self.fold[chosen]
+
     def _fit(self, penalty: float, start: Float32) -> tuple[Float32, Float32]:
-        """The weights of the final head, float32[k, d + 1], and the out-of-fold scores of all rows, float32[k, n]."""
-        rows = rows_of(self.features, self.targets, multi_label=self.multi_label, pool=self.pool)
-        fold = self.fold[self.order]
-        row_weights = (fold != np.arange(N_FOLDS + 1)[:, None]).astype(np.float32)
+        """The weights of the final head, float32[k, d], and the out-of-fold scores of all rows, float32[k, n]."""
+        row_weights = (self.fold != np.arange(N_FOLDS + 1)[:, None]).astype(np.float32)
         begin = np.concatenate([start, start.mean(axis=0, keepdims=True)])
-        minimum = minimise(rows, row_weights, np.full(N_FOLDS + 1, penalty), begin, tolerance=TOLERANCE)
+        minimum = minimise(self.rows, row_weights, penalty, begin, tolerance=TOLERANCE)
         self.progress(self.n_fits, self.n_fits)
-        return minimum.weights[N_FOLDS], _held_out(minimum.scores, fold)
+        return minimum.weights[N_FOLDS], _held_out(minimum.scores, self.fold)
 
     def _notes(self, labels: tuple[str, ...]) -> tuple[str, ...]:
-        fold = self.fold[self.order]
         notes = []
-        for label, row in zip(labels, self.targets > 0, strict=True):
-            homes = np.unique(fold[row])
+        for label, row in zip(labels, self.rows.targets > 0, strict=True):
+            homes = np.unique(self.fold[row])
             if len(homes) == 1:
                 notes.append(
                     f"All {int(row.sum())} training images of {label} share one fold, so the head that judged "
@@ -232,30 +244,56 @@ class _Course:
         return tuple(notes)
 
 
+def _best(tried: Sequence[tuple[float, float]]) -> float:
+    """The penalty with the least loss; of equals the strongest."""
+    return min(tried, key=lambda pair: (pair[1], -pair[0]))[0]
+
+
+def _is_past_best(tried: Sequence[tuple[float, float]]) -> bool:
+    """Whether the loss has risen by more than `CLEAR_RISE`, or twice in a row."""
+    losses = [loss for _, loss in tried]
+    return losses[-1] > min(losses) * (1 + CLEAR_RISE) or losses[-2] > min(losses)
+
+
 def best_temperature(scores: Float32, targets: Float32, *, multi_label: bool) -> float:
     """The temperature, within `TEMPERATURES`, at which the probabilities of `scores` lose least.
 
-    The loss is convex in 1/temperature; it is halved in on by the sign of its slope. Scores that say nothing give 1.
+    The loss is convex in 1/temperature, so Newton's method finds it, kept between bounds that the sign of the slope
+    narrows. Scores that say nothing give 1.
 
     Args:
         scores: float32[k, n].
         targets: float32[k, n], 0 or 1.
+        multi_label: independent sigmoids if true, else a softmax.
 
     Source: Guo, Pleiss, Sun, Weinberger, On Calibration of Modern Neural Networks, ICML 2017, section 4.2.
     """
-    from deconfuse.learn.descent import probabilities_of
-
-    def slope(inverse: float) -> float:
-        chances = probabilities_of(scores * np.float32(inverse), multi_label=multi_label)
-        return float(((chances - targets) * scores).sum(dtype=np.float64))
-
-    if not np.ptp(scores, axis=0).any() and not multi_label:
-        return 1.0
     low, high = 1 / TEMPERATURES[1], 1 / TEMPERATURES[0]
-    for _ in range(40):
-        middle = (low * high) ** 0.5
-        low, high = (middle, high) if slope(middle) < 0 else (low, middle)
-    return 1 / (low * high) ** 0.5
+    inverse = 1.0
+    for _ in range(60):
+        slope, curvature = _slope(scores, targets, inverse, multi_label=multi_label)
+        if curvature == 0 and slope == 0:
+            break
+        low, high = (inverse, high) if slope < 0 else (low, inverse)
+        newton = inverse - slope / curvature if curvature > 0 else low
+        after = newton if low < newton < high else (low * high) ** 0.5
+        if abs(after - inverse) <= 1e-7 * inverse:
+            break
+        inverse = after
+    return 1 / inverse
+
+
+def _slope(scores: Float32, targets: Float32, inverse: float, *, multi_label: bool) -> tuple[float, float]:
+    """First and second derivative of the total loss by 1/temperature."""
+    slope = curvature = 0.0
+    for start in range(0, scores.shape[1], 8192):
+        part = scores[:, start : start + 8192]
+        chances = probabilities_of(part * np.float32(inverse), multi_label=multi_label)
+        weighted = chances * part
+        slope += float((weighted - targets[:, start : start + 8192] * part).sum(dtype=np.float64))
+        squares = weighted**2 if multi_label else weighted.sum(axis=0) ** 2
+        curvature += float((weighted * part).sum(dtype=np.float64) - squares.sum(dtype=np.float64))
+    return slope, curvature
 
 
 def _held_out(scores: Float32, fold: NDArray[np.int8]) -> Float32:
