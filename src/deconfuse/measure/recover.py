@@ -69,17 +69,26 @@ def recover_counts(values: ArrayLike, support: ArrayLike) -> Recovered | None:
     Source: the two published tables, see the module; the recovery of prediction totals follows from
         sum over j of (c_ij / p_j) · p_j = support_i.
     """
-    shares, n = _check(values, support)
+    table, n = _check(values, support)
     if not n.sum():
         return None
-    for half_width in dict.fromkeys((EXACT, _rounding(shares))):
-        for denominator in _STATEMENTS:
-            totals = _totals(denominator, shares, n)
-            if totals is None:
-                continue
-            counts = _only_counts(shares, totals, n, half_width)
-            if counts is not None and (denominator != "pred" or bool(np.all(counts.sum(axis=0) == totals[0]))):
-                return Recovered(counts, denominator, _STATEMENTS[denominator] + "; the counts are exact.")
+    # A wrong scale never fits: rows would add up to a hundred times the support, or a hundredth.
+    for is_rounded in (False, True):
+        for shares in (table, table / 100):
+            found = _try_denominators(shares, n, _rounding(shares) if is_rounded else EXACT)
+            if found is not None:
+                return found
+    return None
+
+
+def _try_denominators(shares: Floats, n: Floats, half_width: float) -> Recovered | None:
+    for denominator, statement in _STATEMENTS.items():
+        totals = _totals(denominator, shares, n)
+        if totals is None:
+            continue
+        counts = _only_counts(shares, totals, n, half_width)
+        if counts is not None and (denominator != "pred" or np.array_equal(counts.sum(axis=0)[None], totals)):
+            return Recovered(counts, denominator, statement + "; the counts are exact.")
     return None
 
 
@@ -92,15 +101,7 @@ def _check(values: ArrayLike, support: ArrayLike) -> tuple[Floats, Floats]:
         raise Invalid("values", "shares must be finite and not below 0")
     if not bool(np.all((n >= 0) & (n == np.floor(n)))):
         raise Invalid("support", "numbers of images are whole and not below 0")
-    # A table of whole percent can hold nothing between 0 and 1 but 0 and 1 themselves; shares rarely exceed 1, and
-    # only where the wrong denominator is a small one.
-    return (table / 100 if _is_percent(table, n) else table), n
-
-
-def _is_percent(table: Floats, n: Floats) -> bool:
-    """A share never exceeds (largest support) / (smallest support); percentages of one row sum to about 100."""
-    rows = table.sum(axis=1)[n > 0]
-    return bool(len(rows)) and float(np.median(rows)) > 10
+    return table, n
 
 
 def _rounding(shares: Floats) -> float:
