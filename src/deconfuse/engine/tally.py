@@ -58,6 +58,7 @@ class Tally:
         cells: CELLS; no pair twice.
         columns: which columns were read.
         n_rows: rows counted.
+        split: which rows were counted, where the file has a column `split`; None where it has none.
         rows: uri, true, predicted (string) and probability (float32), one row an image in the order of the file;
             None where the file names no images, is one of counted cells, or has more rows than asked for.
         notes: sentences that a reader of the numbers must know.
@@ -66,6 +67,7 @@ class Tally:
     cells: pa.Table
     columns: Columns
     n_rows: int
+    split: Literal["test", "train", "all"] | None
     rows: pa.Table | None
     notes: tuple[str, ...]
 
@@ -137,6 +139,7 @@ def count_file(
         notes: list[str] = []
         with _translated(source, reader):
             where = _split_condition(db, reader, source, split, notes)
+            has_split = bool(notes) or bool(where)
             shown = _predicted(db, reader, source, columns, threshold, notes)
             cells, n_rows = _count(db, reader, source, columns, shown, where)
             rows = None
@@ -147,7 +150,7 @@ def count_file(
         notes.append("Every label is a whole number, so that 1.0 and 1 are the same label.")
         cells = _relabel(cells, tidy)
         rows = None if rows is None else _relabel_rows(rows, tidy)
-    return Tally(cells, columns, n_rows, rows, tuple(notes))
+    return Tally(cells, columns, n_rows, split if has_split else None, rows, tuple(notes))
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -397,14 +397,7 @@ def _disagreement(matrix: Matrix, other: Matrix, rule: Rule) -> Iterator[Finding
     if not moved:
         return
     was, becomes = (np.asarray(m.correct, dtype=np.float64) for m in (matrix, other))
-    support = np.asarray(matrix.support, dtype=np.float64)
-    change = becomes - was
-    ranking = [i for i in np.lexsort((np.arange(k - 1), -np.abs(change))).tolist() if change[i]]
-    parts = [
-        f"{called(matrix.labels[i])} {'gains' if change[i] > 0 else 'loses'} {number(abs(change[i]))} right "
-        f"({number(was[i])} → {number(becomes[i])} of {number(support[i])})"
-        for i in ranking
-    ]
+    ranking, parts = _gains(matrix, was, becomes)
     unlabelled = [float(cells.count[cells.predicted < 0].sum()) for cells in (ours, theirs)]
     this, that = _RULES[rule], _RULES["highest" if rule == "thresholds" else "thresholds"]
     total = float(matrix.total)
@@ -418,7 +411,7 @@ def _disagreement(matrix: Matrix, other: Matrix, rule: Rule) -> Iterator[Finding
     evidence: dict[str, object] = {
         **_rate(moved, total),
         "rule": rule,
-        "correct": {matrix.labels[i]: [float(was[i]), float(becomes[i])] for i in ranking},
+        "correct": _changes(matrix, was, becomes, ranking),
         "no_label": unlabelled,
         "accuracy": [float(was.sum()) / total, float(becomes.sum()) / total],
     }
@@ -429,6 +422,48 @@ def _disagreement(matrix: Matrix, other: Matrix, rule: Rule) -> Iterator[Finding
         "where no answer is better than a wrong one, by thresholds."
     )
     yield Finding("rules_disagree", sentence, evidence, labels, low, advice)
+
+
+def find_at_thresholds(matrix: Matrix, correct: Mapping[str, float]) -> tuple[Finding, ...]:
+    """What thresholds would change, where only the images that they get right are known; () where nothing changes.
+
+    Args:
+        matrix: counted by the highest score.
+        correct: by label, how many of its images reach its threshold; labels without a number are left out.
+    """
+    was = np.asarray(matrix.correct, dtype=np.float64)
+    becomes = np.array([correct.get(label, was[k]) for k, label in enumerate(matrix.labels)])
+    ranking, parts = _gains(matrix, was, becomes)
+    if not parts:
+        return ()
+    moved, total = float(np.abs(becomes - was).sum()), _judged(matrix)
+    sentence = (
+        f"The precision, recall and F1 in the file are taken at thresholds, the matrix at the highest score; the two "
+        f"disagree on at least {number(moved)} of {number(total)} {plural(total, 'image')}: by thresholds "
+        f"{listing(parts, limit=4)}."
+    )
+    evidence = {**_rate(moved, total), "rule": "highest", "correct": _changes(matrix, was, becomes, ranking)}
+    low, _ = (float(bound) for bound in wilson(min(moved, total), total))
+    labels = tuple(matrix.labels[i] for i in ranking)
+    advice = "Compare versions by one rule only. The manifest snapshot of this evaluation shows both, with the images."
+    return (Finding("rules_disagree", sentence, evidence, labels, low, advice),)
+
+
+def _gains(matrix: Matrix, was: Any, becomes: Any) -> tuple[list[int], list[str]]:
+    """The labels whose right answers change, most of all first, and how, in words."""
+    change = becomes - was
+    support = np.asarray(matrix.support, dtype=np.float64)
+    ranking = [i for i in np.lexsort((np.arange(change.size), -np.abs(change))).tolist() if change[i]]
+    parts = [
+        f"{called(matrix.labels[i])} {'gains' if change[i] > 0 else 'loses'} {number(abs(change[i]))} right "
+        f"({number(was[i])} → {number(becomes[i])} of {number(support[i])})"
+        for i in ranking
+    ]
+    return ranking, parts
+
+
+def _changes(matrix: Matrix, was: Any, becomes: Any, ranking: Sequence[int]) -> dict[str, list[int | float]]:
+    return {matrix.labels[i]: [_whole(float(was[i])), _whole(float(becomes[i]))] for i in ranking}
 
 
 def _judged(matrix: Matrix) -> float:
