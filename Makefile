@@ -45,7 +45,7 @@ clean:           ## remove what the other verbs made
 
 .venv/installed: pyproject.toml constraints.txt | .venv/python
 	@echo "installing into .venv (once)"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[demo]'
 	@touch $@
 
 .venv/installed-dev: pyproject.toml constraints.txt | .venv/python

@@ -13,7 +13,7 @@ The house, from the ground up; a floor uses any floor beneath it and none above:
 Images and labels walk through formats (rows), vision (vectors), learn (probabilities), measure (counts), insights
 (findings) and report (pages). docs/contributing.md tells the rest.
 
-Nothing is imported until a public name is used.
+Nothing heavier than names is imported until a public name is used.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from deconfuse.names import VERSION as __version__
+
 if TYPE_CHECKING:
     from deconfuse.app import open_run, show, train
     from deconfuse.engine.run import Run
     from deconfuse.measure.matrix import ConfusionMatrix
 
-__version__ = "0.1.0"
 __all__ = ["ConfusionMatrix", "Run", "open_run", "show", "train"]
 
 _HOMES = {

@@ -16,6 +16,9 @@ from dataclasses import dataclass
 
 from deconfuse.errors import Invalid
 
+VERSION = "0.1.0"
+"""Of deconfuse, as files that it writes name it."""
+
 LOCAL_BUCKET = "local"
 """The bucket under which images of a local folder appear in files of AWS's form."""
 

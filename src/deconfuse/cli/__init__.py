@@ -16,7 +16,8 @@ from typing import NoReturn
 
 import click
 
-from deconfuse import __version__, errors
+from deconfuse import errors
+from deconfuse.names import VERSION
 
 EXITS: dict[type[errors.DeconfuseError], int] = {
     errors.Invalid: 2,
@@ -63,7 +64,7 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="deconfuse")
+@click.version_option(VERSION, prog_name="deconfuse")
 def cli() -> None:
     """See which labels an image model confuses, fix that, and see it again, in seconds.
 

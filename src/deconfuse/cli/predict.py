@@ -44,7 +44,7 @@ def predict(run: Path, images: tuple[str, ...], top: int, threshold: str | None,
 
 
 def _table(answers: list[tuple[str, list[tuple[str, float]]]]) -> str:
-    from deconfuse.report.text import printable
+    from deconfuse.report.terminal import printable
 
     width = max((len(uri) for uri, _ in answers), default=0)
     lines = []

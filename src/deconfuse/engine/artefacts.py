@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from deconfuse import __version__, names
+from deconfuse import names
 from deconfuse.engine.cache import EmbeddingCache
 from deconfuse.engine.evaluation import matrix_view, run_evaluation
 from deconfuse.engine.imports import s3_uri, validation_lines
@@ -266,9 +266,9 @@ def own_part(
 ) -> dict[str, Any]:
     """What AWS's summary has no place for: counts, intervals, the rule, where thresholds come from."""
     hits, total = int(matrix.correct.sum()), int(matrix.total)
-    low, high = wilson(hits, total) if total else (float("nan"), float("nan"))
+    low, high = map(float, wilson(hits, total))
     return {
-        "Version": __version__,
+        "Version": names.VERSION,
         "Rule": "highest score" if matrix.unit == "samples" else "each label at its assumed threshold",
         "Unit": matrix.unit,
         "Labels": list(labels),

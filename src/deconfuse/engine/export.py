@@ -12,8 +12,8 @@ import json
 
 import numpy as np
 
-from deconfuse import __version__
 from deconfuse.learn.head import Head
+from deconfuse.names import VERSION
 from deconfuse.vision.backbone import Backbone
 
 
@@ -46,7 +46,7 @@ def export_onnx(backbone: Backbone, head: Head, *, thresholds: tuple[float, ...]
     del graph.output[:]
     graph.output.append(helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", len(head.labels)]))
     graph.name = name
-    model.producer_name, model.producer_version = "deconfuse", __version__
+    model.producer_name, model.producer_version = "deconfuse", VERSION
     card = backbone.card
     helper.set_model_props(
         model,

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from deconfuse import __version__, names
+from deconfuse import names
 from deconfuse.engine import artefacts
 from deconfuse.engine.artefacts import Identity, Sample, truth_matrix
 from deconfuse.engine.cache import EmbeddingCache
@@ -123,9 +123,9 @@ def refuse_boxes(entries: Sequence[Entry]) -> None:
 def admit(entries: Sequence[Entry], embedded: Embedded) -> list[Sample]:
     """The entries whose image could be read, in an order that depends on their content only."""
     samples = [
-        Sample(entry, sha256, int(row), entry.split or "train")
+        Sample(entry, sha256, row, entry.split or "train")
         for entry, sha256, row in zip(entries, embedded.sha256, embedded.row_of, strict=True)
-        if sha256 is not None and row >= 0
+        if sha256 is not None and row is not None
     ]
     return sorted(samples, key=lambda sample: (sample.sha256, sample.labels, sample.uri, sample.split))
 
@@ -291,7 +291,7 @@ def make_card(
     share = f" ({n_test / len(samples):.0%})" if samples else ""
     divided = f"{n_train:,} training and {n_test:,} test images{share}, {len(trial.head.labels):,} labels, {kind}"
     return {
-        "deconfuse": __version__,
+        "deconfuse": names.VERSION,
         "project": identity.project,
         "version": identity.version,
         "arn": identity.arn,
