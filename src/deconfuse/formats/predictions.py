@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from deconfuse.errors import BadData, Damaged, Invalid
-from deconfuse.tables import LABELS_KEY, check, is_multi_label, labels_of, predictions_schema
+from deconfuse.tables import LABELS_KEY, check, is_multi_label, predictions_schema
 
 TRUE_NAMES = (
     "true",
@@ -146,9 +146,7 @@ def write_predictions(table: pa.Table) -> bytes:
     Raises:
         BadData: a column is missing or has another type, or a row contradicts the table's labels.
     """
-    table = _checked(table)
-    schema = predictions_schema(labels_of(table), multi_label=is_multi_label(table))
-    table = table.select(schema.names).cast(schema).combine_chunks()
+    table = _checked(table).combine_chunks()
     sink = pa.BufferOutputStream()
     pq.write_table(
         table,
@@ -181,11 +179,13 @@ def _first_sentence(error: Exception) -> str:
 
 
 def _checked(table: pa.Table) -> pa.Table:
+    """`table` with the columns of the schema in its order; Parquet calls list elements otherwise than Arrow."""
     labels = _stated_labels(table)
     if "true" not in table.column_names:
         raise BadData(f"{_WHAT} has no column 'true'; it has {', '.join(table.column_names)}")
     multi_label = is_multi_label(table)
-    check(table, predictions_schema(labels, multi_label=multi_label), _WHAT)
+    schema = predictions_schema(labels, multi_label=multi_label)
+    table = check(table, schema, _WHAT).select(schema.names).cast(schema)
     _only(table["split"], ("train", "test"), "split")
     for name in ("true", "predicted"):
         column = table[name]
