@@ -289,6 +289,7 @@ class _Segment:
             raise ValueError("it has a name that no segment has")
         self.path = path
         self.is_sound: bool | None = None
+        self._facts: list[tuple[str, int, int, int]] | None = None
         self._checksum = int(match[2], 16)
         with pa.memory_map(str(path)) as file:
             self._bytes = file.read_buffer()
@@ -323,8 +324,10 @@ class _Segment:
         return data
 
     def facts(self, row: int) -> Facts:
-        names = ("format", "width", "height", "n_bytes")
-        return Facts(**{name: self.batch.column(name)[row].as_py() for name in names})
+        if self._facts is None:
+            names = ("format", "width", "height", "n_bytes")
+            self._facts = list(zip(*(self.batch.column(name).to_pylist() for name in names), strict=True))
+        return Facts(*self._facts[row])
 
 
 def _schema(dimensions: int) -> pa.Schema:

@@ -61,6 +61,7 @@ MAX_FILE_BYTES = 1 << 30
 """No file above this is read, whatever the limits in force: it would be held in memory whole."""
 
 _INNER_TEST = ("test", "testing")
+_INNER_VALIDATION = ("val", "valid", "validation")
 _FORM = "IMAGES is a folder of label folders, a manifest (.manifest, .jsonl) or a table (.csv, .tsv)"
 
 Kind = Literal["folder", "manifest", "csv"]
@@ -133,6 +134,8 @@ def open_images(
     parts = [train]
     given = dict(buckets or {})
     if test is not None:
+        if test.resolve() == images.resolve():
+            raise Invalid("--test", f"{test} is IMAGES itself; leave --test out, and test images are chosen from it")
         held = _read(test, "--test", limits)
         train = _only_training(train, test)
         parts = [_on_side(train, "train"), _on_side(_placed(held, train, given), "test")]
@@ -449,16 +452,21 @@ def _only_training(train: _Read, test: Path) -> _Read:
         raise Invalid("--test", why)
     if not train.is_split:
         return train
-    kept = [entry for entry in train.entries if (entry.uri or "").split("/")[0].casefold() not in _INNER_TEST]
-    n_left = len(train.entries) - len(kept)
-    notes = (f"--test is given: {n_left:,} images of the test folder inside IMAGES are left out",) if n_left else ()
-    return replace(train, entries=kept, notes=notes)
+    tops = [(entry.uri or "").split("/")[0] for entry in train.entries]
+    kept = [entry for entry, top in zip(train.entries, tops, strict=True) if top.casefold() not in _INNER_TEST]
+    joined = sorted({top for top in tops if top.casefold() in _INNER_VALIDATION})
+    notes = [f"{top}/ joins the training images, because --test is given" for top in joined]
+    if len(kept) < len(tops):
+        notes.append(f"--test is given: {len(tops) - len(kept):,} images of the test folder inside IMAGES are left out")
+    return replace(train, entries=kept, notes=tuple(notes))
 
 
 def _placed(held: _Read, train: _Read, buckets: dict[str, Path]) -> _Read:
     """`held` with addresses that are those of no training image, unless it is the same file."""
     if held.is_split and any(entry.split == "test" for entry in held.entries):
-        held = replace(held, entries=[entry for entry in held.entries if entry.split == "test"])
+        tested = [entry for entry in held.entries if entry.split == "test"]
+        note = f"--test: {len(held.entries) - len(tested):,} training images beside its test folder are left out"
+        held = replace(held, entries=tested, notes=(note,))
     if held.root is None:
         return held
     root = held.root.resolve()

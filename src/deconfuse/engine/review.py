@@ -99,7 +99,7 @@ def _duplicates(groups: Iterable[list[Row]]) -> Iterator[Problem]:
             same.setdefault((row.split, frozenset(row.labels)), []).append(row)
         for (split, _), rows in same.items():
             if len(rows) > 1:
-                message = f"the same image counts {len(rows)} times: {_listed(_place(row) for row in rows)}"
+                message = f"the same image counts {len(rows):,} times: {_listed(_place(row) for row in rows)}"
                 yield _warning("WARNING_DUPLICATE_IMAGE", message, rows[1], split=split)
 
 
