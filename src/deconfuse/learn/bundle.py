@@ -35,6 +35,7 @@ from typing import Any
 import numpy as np
 
 from deconfuse.errors import Damaged, Invalid
+from deconfuse.learn.descent import Float32
 from deconfuse.learn.head import Head
 
 HEAD_NAME = "head.safetensors"
@@ -130,7 +131,7 @@ def _read_card(content: bytes) -> dict[str, Any]:
     return card
 
 
-def _read_tensors(content: bytes, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def _read_tensors(content: bytes, shape: tuple[int, int]) -> tuple[Float32, Float32]:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 

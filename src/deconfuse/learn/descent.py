@@ -46,8 +46,8 @@ N_AXES = 32
 """Directions of large spread that the guess of the inverse Hessian knows."""
 
 CURVATURE = 0.05
-"""How curved the loss of one row is along its score, as the guess has it; p(1 - p) of a p near 0.95. A wrong value costs
-steps, never the minimum: on embeddings of photographs 0.02 to 0.1 do equally well."""
+"""How curved the loss of one row is along its score, as the guess has it: p(1 - p) of a p near 0.95. A wrong value
+costs steps, never the minimum; on embeddings of photographs 0.02 to 0.1 do equally well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,17 +107,17 @@ def rows_of(features: Float32, targets: Float32, *, multi_label: bool, pool: Exe
     return Rows(features, targets, multi_label, blocks, axes, spreads, pool)
 
 
-def probabilities_of(scores: Float32, *, multi_label: bool) -> Float32:
-    """Softmax over the last axis but one, or the sigmoid of each score: same shape as `scores` (..., k, n)."""
+def probabilities_of(scores: Float32, *, multi_label: bool, axis: int) -> Float32:
+    """Softmax over the labels, which are along `axis`, or the sigmoid of each score: same shape as `scores`."""
     if multi_label:
         # tanh neither overflows nor warns, whatever the score.
-        chances = np.tanh(np.float32(0.5) * scores)
+        chances: Float32 = np.tanh(np.float32(0.5) * scores)
         chances += np.float32(1)
         chances *= np.float32(0.5)
         return chances
-    chances = scores - scores.max(axis=-2, keepdims=True)
+    chances = scores - scores.max(axis=axis, keepdims=True)
     np.exp(chances, out=chances)
-    chances /= chances.sum(axis=-2, keepdims=True)
+    chances /= chances.sum(axis=axis, keepdims=True)
     return chances
 
 
@@ -220,10 +220,11 @@ class _Descent:
         p, k, d = self.weights.shape
 
         def part(block: slice) -> Float32:
-            errors = probabilities_of(self.scores[:, :, block], multi_label=self.rows.multi_label)
+            errors = probabilities_of(self.scores[:, :, block], multi_label=self.rows.multi_label, axis=1)
             errors -= self.rows.targets[:, block]
             errors *= self.row_weights[:, None, block]
-            return np.matmul(errors.reshape(p * k, -1), self.rows.features[block])
+            product: Float32 = errors.reshape(p * k, -1) @ self.rows.features[block]
+            return product
 
         total = np.zeros((p * k, d), dtype=np.float32)
         for summand in self.rows.pool.map(part, self.rows.blocks):
@@ -233,11 +234,15 @@ class _Descent:
         return gradient
 
     def move(self, direction: Float32, slope: Float64) -> Float32:
-        """Go along `direction`, whose slope at its start is `slope`, about as far as it falls; the step, float32[p, k, d].
+        """Go along `direction` about as far as it falls; the step taken, float32[p, k, d].
 
         Slope and curvature are looked at where a Newton step would end, at length 1. Past the valley, the line through
         the two slopes says where its floor is, which is between the two, for F is convex. Before it, a Newton step
         from there does, but no farther than to length 4.
+
+        Args:
+            direction: float32[p, k, d].
+            slope: float64[p], that of F at the start of `direction`.
         """
         self._score(direction, self.slopes)
         along, size = _dot(self.weights, direction), _dot(direction, direction)
@@ -261,7 +266,7 @@ class _Descent:
 
         def part(block: slice) -> tuple[Float64, Float64]:
             slopes, weights = self.slopes[:, :, block], self.row_weights[:, block]
-            chances = probabilities_of(self.scores[:, :, block] + slopes, multi_label=self.rows.multi_label)
+            chances = probabilities_of(self.scores[:, :, block] + slopes, multi_label=self.rows.multi_label, axis=1)
             weighted = chances * slopes
             first = weighted.sum(axis=1) - (self.rows.targets[:, block] * slopes).sum(axis=1)
             squares = (weighted * slopes).sum(axis=1)

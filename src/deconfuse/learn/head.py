@@ -58,8 +58,10 @@ class Head:
         """
         if embeddings.ndim != 2 or embeddings.shape[1] != self.weights.shape[1]:
             raise Invalid("embeddings", f"has shape {embeddings.shape}; (n, {self.weights.shape[1]}) is needed")
-        scores = embeddings.astype(np.float32, copy=False) @ self.weights.T + self.bias
-        return tempered(scores.T, self.temperature, multi_label=self.multi_label)
+        # Not a matrix product: its library may add up a row differently according to its place and the threads at hand,
+        # and an image must have one probability, alone or among others.
+        scores = np.einsum("nd,kd->nk", embeddings.astype(np.float32, copy=False), self.weights) + self.bias
+        return tempered(scores, self.temperature, multi_label=self.multi_label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +160,8 @@ def fit_weights(rows: Rows, row_weights: Float32, penalty: float) -> Float32:
 
 
 def tempered(scores: Float32, temperature: float, *, multi_label: bool) -> Float32:
-    """Probabilities float32[n, k] of `scores` float32[k, n] at this temperature."""
-    chances = probabilities_of(scores / np.float32(temperature), multi_label=multi_label)
-    return np.ascontiguousarray(chances.T, dtype=np.float32)
+    """The probabilities float32[n, k] of `scores` float32[n, k] at this temperature."""
+    return probabilities_of(scores / np.float32(temperature), multi_label=multi_label, axis=1)
 
 
 def check_rows(embeddings: Float32, truth: NDArray[np.bool_], labels: Sequence[str], *, multi_label: bool) -> None:
@@ -193,9 +194,13 @@ def log_loss(scores: Float32, targets: Float32, *, multi_label: bool) -> Float64
     Args:
         scores: float32[k, n].
         targets: float32[k, n], 0 or 1.
+        multi_label: independent sigmoids if true, else a softmax.
     """
     exact = scores.astype(np.float64)
+    losses: Float64 = -(targets * exact).sum(axis=0)
     if multi_label:
-        return (np.logaddexp(0, exact) - targets * exact).sum(axis=0)
-    highest = exact.max(axis=0)
-    return highest + np.log(np.exp(exact - highest).sum(axis=0)) - (targets * exact).sum(axis=0)
+        losses += np.logaddexp(0, exact).sum(axis=0)
+    else:
+        highest = exact.max(axis=0)
+        losses += highest + np.log(np.exp(exact - highest).sum(axis=0))
+    return losses

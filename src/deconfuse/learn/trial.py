@@ -145,7 +145,7 @@ def run_trial(
     Raises:
         Invalid: shapes do not fit, a value is not finite, a hash is none, or a row's truth is not possible.
     """
-    from threadpoolctl import ThreadpoolController
+    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
     check_rows(embeddings, truth, labels, multi_label=multi_label)
     if len(sha256s) != len(embeddings):
@@ -153,6 +153,8 @@ def run_trial(
     fold = folds(sha256s)
     order = _order(truth, sha256s)
     controller = ThreadpoolController()
+    if threads is not None and threads < 1:
+        raise Invalid("threads", f"is {threads}; at least one is needed")
     threads = threads or max((library["num_threads"] for library in controller.info()), default=1)
     with controller.limit(limits=1), ThreadPoolExecutor(threads) as pool:
         course = _Course(embeddings, truth, fold, order, multi_label=multi_label, pool=pool, progress=progress)
@@ -187,7 +189,7 @@ class _Course:
         weights, scores = self._fit(penalty, start)
         temperature = best_temperature(scores, self.rows.targets, multi_label=self.multi_label)
         chances = np.empty((len(self.order), len(labels)), dtype=np.float32)
-        chances[self.order] = tempered(scores, temperature, multi_label=self.multi_label)
+        chances[self.order] = tempered(np.ascontiguousarray(scores.T), temperature, multi_label=self.multi_label)
         fold = np.empty_like(self.fold)
         fold[self.order] = self.fold
         head = self.frame.head(weights, labels=labels, temperature=temperature, multi_label=self.multi_label)
@@ -288,7 +290,7 @@ def _slope(scores: Float32, targets: Float32, inverse: float, *, multi_label: bo
     slope = curvature = 0.0
     for start in range(0, scores.shape[1], 8192):
         part = scores[:, start : start + 8192]
-        chances = probabilities_of(part * np.float32(inverse), multi_label=multi_label)
+        chances = probabilities_of(part * np.float32(inverse), multi_label=multi_label, axis=0)
         weighted = chances * part
         slope += float((weighted - targets[:, start : start + 8192] * part).sum(dtype=np.float64))
         squares = weighted**2 if multi_label else weighted.sum(axis=0) ** 2
