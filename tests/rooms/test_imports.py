@@ -557,6 +557,17 @@ def test_validation_lines_of_a_manifest_are_its_own(tmp_path: Path) -> None:
     assert [problem.line for problem in numbered] == [1]
 
 
+def test_a_problem_of_the_other_file_is_not_put_on_a_line(tmp_path: Path) -> None:
+    """Line 1 of the training manifest and line 1 of the test manifest are two lines, and neither names an image."""
+    paths = [write(tmp_path / f"{name}.manifest", b"{broken " + name.encode() + b"\n{") for name in ("a", "b")]
+    intake = open_images(paths[0], test=paths[1])
+    problems = [problem for entry in intake.entries for problem in entry.problems]
+    test_entries = [entry for entry in intake.entries if entry.split == "test"]
+    _, numbered = validation_lines(test_entries, problems, created=datetime(2024, 1, 2, tzinfo=UTC))
+
+    assert [(problem.line, problem.split) for problem in numbered] == [(1, "test"), (2, "test")]
+
+
 def test_validation_lines_of_a_folder_are_written_for_it(tmp_path: Path) -> None:
     """One line a file, readable as a manifest with --bucket local=IMAGES; a problem finds its line by its address."""
     label_folder(tmp_path / "images", {"leaf": 2})

@@ -231,11 +231,12 @@ def validation_lines(
     number_of: dict[tuple[int | None, str | None], int] = {}
     for number, entry in enumerate(entries, start=1):
         number_of.setdefault((entry.line, entry.uri), number)
-    numbered = [
-        replace(problem, line=number_of[problem.line, problem.uri])
-        for problem in problems
-        if (problem.line, problem.uri) in number_of
-    ]
+    numbered = []
+    for problem in problems:
+        place = number_of.get((problem.line, problem.uri))
+        # Line 1 of the training manifest is not line 1 of the test manifest.
+        if place is not None and problem.split in (None, entries[place - 1].split or problem.split):
+            numbered.append(replace(problem, line=place))
     return [_line(entry, created) for entry in entries], numbered
 
 
