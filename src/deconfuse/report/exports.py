@@ -147,7 +147,9 @@ def matrix_json(
         "unit": matrix.unit,
         "normalize": normalize,
         "labels": list(matrix.labels),
-        "thresholds": None if thresholds is None else dict(zip(matrix.labels, thresholds, strict=True)),
+        "thresholds": None
+        if thresholds is None
+        else {label: _plain(value) for label, value in zip(matrix.labels, thresholds, strict=True)},
         "total": _plain(matrix.total),
         "overall": _overall_json(matrix, binary),
         "label_scores": _label_scores_json(matrix, binary),

@@ -41,6 +41,8 @@ MIN_WIDTH = 40
 _N_BLOCKS = 12
 _SHOWN_BLOCKS = 4
 _NAMED_LABELS = 6
+_CALLED = " called "
+_LEAST_NAMES = 20
 
 
 def evaluation_text(
@@ -192,11 +194,13 @@ def _pair_lines(matrix: Matrix, width: int, *, color: bool, n_pairs: int) -> lis
         for pair in pairs
     ]
     sizes = [max(len(fact[part]) for fact in facts) for part in range(3)]
-    room = max(10, width - sum(sizes) - 2 - 6 - len(" called "))
+    room = width - 2 - sum(size + 2 for size in sizes) - len(_CALLED)
+    if room < _LEAST_NAMES:
+        sizes, room = sizes[:2], room + sizes[2] + 2
     for pair, fact in zip(pairs, facts, strict=True):
         true, predicted = _two(printable(pair.true), printable(pair.predicted), room)
-        numbers = "  ".join(right(text, size) for text, size in zip(fact, sizes, strict=True))
-        lines.append(f"  {numbers}  {true} called {predicted}")
+        numbers = "  ".join(right(text, size) for text, size in zip(fact, sizes, strict=False))
+        lines.append(f"  {numbers}  {true}{_CALLED}{predicted}")
     return lines
 
 
@@ -282,10 +286,14 @@ def label_table_text(
                 decimal_text(float(scores.f1[k])),
             )
         )
-    kept = [0, 1, 2, 3, 4, 5] if width >= 76 else [0, 1, 2, 5] if width >= 56 else [0, 1, 5]
-    sizes = {part: max(len(heads[part]), *(len(row[part]) for row in table), 0) for part in kept}
-    room = width - sum(size + 2 for size in sizes.values())
-    names = [clip(printable(matrix.labels[k]), max(room, 8)) for k in chosen]
+    full = [printable(matrix.labels[k]) for k in chosen]
+    wanted = max([min(columns(name), _LEAST_NAMES) for name in full] + [len("label")])
+    for kept in ((0, 1, 2, 3, 4, 5), (0, 1, 3, 5), (0, 1, 5)):
+        sizes = {part: max([len(heads[part])] + [len(row[part]) for row in table]) for part in kept}
+        room = width - sum(size + 2 for size in sizes.values())
+        if room >= wanted:
+            break
+    names = [clip(name, max(room, 1)) for name in full]
     side = max([columns(name) for name in names] + [len("label")])
     head = left("label", side) + "".join("  " + right(heads[part], sizes[part]) for part in kept)
     lines = wrap(title, width) if title else []

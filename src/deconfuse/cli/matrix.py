@@ -1,0 +1,439 @@
+"""`deconfuse matrix` and `deconfuse images`: what a model confuses, and the images behind one cell."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from deconfuse.cli.options import bucket_option, force_option, quiet_option
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from deconfuse.engine.evaluation import Evaluation
+    from deconfuse.measure.matrix import Matrix
+
+FORMATS = ("table", "csv", "json", "md", "latex", "html", "svg", "png")
+SUFFIXES = {
+    ".csv": "csv",
+    ".json": "json",
+    ".md": "md",
+    ".tex": "latex",
+    ".html": "html",
+    ".htm": "html",
+    ".svg": "svg",
+    ".png": "png",
+}
+SHOWN_PROBLEMS = 5
+NO_LABEL_NAMES = ("", "(no label)")
+
+_Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+source_options: tuple[_Decorator, ...] = (
+    click.option(
+        "--split",
+        type=click.Choice(["test", "train", "all"]),
+        default="test",
+        show_default=True,
+        help="Which images of a run; train is out-of-fold.",
+    ),
+    click.option(
+        "--threshold", metavar="X|assumed", help="Below it an image has no label (assumed: each label's own)."
+    ),
+    click.option("--true-column", metavar="NAME", help="The column that holds the true label."),
+    click.option("--predicted-column", metavar="NAME", help="The column that holds the predicted label."),
+    click.option("--input-format", "format", type=click.Choice(["csv", "jsonl", "parquet"]), help="What SOURCE is."),
+)
+
+
+def with_source_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`command` with the options that say how SOURCE is read."""
+    for option in reversed(source_options):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("source")
+@click.option("--format", "form", type=click.Choice(FORMATS), help="Default: by the name of --output, else table.")
+@click.option(
+    "--normalize",
+    type=click.Choice(["none", "true", "pred", "all"]),
+    default="none",
+    show_default=True,
+    help="Shares of the true label, of the predicted label, or of all; none: counts with shares of the true label.",
+)
+@click.option(
+    "--orientation",
+    type=click.Choice(["true", "aws"]),
+    default="true",
+    show_default=True,
+    help="What stands on rows: the true labels, or, as on AWS's pages, the predicted ones.",
+)
+@click.option("--labels", "chosen", metavar="A,B|@FILE", help="Only these labels; the others are summed as (other).")
+@click.option("--wide", is_flag=True, help="CSV as a table instead of one pair a line.")
+@click.option("--findings", "n_findings", type=click.IntRange(min=0), default=3, show_default=True, metavar="N")
+@with_source_options
+@click.option("--font", type=click.Path(path_type=Path), help="PNG: a TrueType or OpenType file for all text.")
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Write to this file.")
+@force_option
+@quiet_option
+def matrix(
+    source: str,
+    form: str | None,
+    normalize: str,
+    orientation: str,
+    chosen: str | None,
+    wide: bool,
+    n_findings: int,
+    font: Path | None,
+    output: Path | None,
+    force: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Show the confusion matrix of SOURCE.
+
+    SOURCE is a run directory; a CSV, JSON-lines or Parquet file of predictions (one row an image) or of counts (one
+    row a pair); a matrix that this command wrote; a Rekognition evaluation summary or manifest snapshot; or - for
+    stdin.
+    """
+    form = form or SUFFIXES.get(output.suffix.lower() if output else "", "table")
+    _check_options(form, wide=wide, font=font, output=output)
+    evaluation = evaluate(source, labels=read_labels(chosen), **options)
+    if not quiet:
+        show_notes(evaluation)
+    shape = {"normalize": normalize, "orientation": orientation}
+    if form == "table":
+        _table(evaluation, shape, n_findings=n_findings, output=output, force=force)
+    else:
+        data = _file(evaluation, form, shape, wide=wide, font=font)
+        write_result(data, output, force=force)
+
+
+def _check_options(form: str, *, wide: bool, font: Path | None, output: Path | None) -> None:
+    from deconfuse.errors import Invalid
+
+    if wide and form != "csv":
+        raise Invalid("--wide", f"it belongs to --format csv, not to {form}")
+    if font and form != "png":
+        raise Invalid("--font", f"it belongs to --format png, not to {form}")
+    if form == "png" and output is None and sys.stdout.isatty():
+        raise Invalid("--format", "a terminal cannot show PNG; name a file with --output")
+
+
+def evaluate(source: str, *, threshold: str | None, labels: Sequence[str] | None = None, **options: Any) -> Evaluation:
+    """The evaluation of what the user named as SOURCE, read as the options say.
+
+    Raises:
+        NotBuilt: SOURCE is an s3:// address.
+    """
+    from deconfuse.engine.evaluation import read_evaluation
+    from deconfuse.engine.predictor import parse_threshold
+    from deconfuse.errors import NotBuilt
+
+    if source.startswith("s3://"):
+        raise NotBuilt("SOURCE", f"{source} lies in S3; copy it here first")
+    place: Any = "-" if source == "-" else Path(source)
+    return read_evaluation(place, threshold=parse_threshold(threshold), labels=labels, **options)
+
+
+def read_labels(text: str | None) -> list[str] | None:
+    """Labels as given to --labels: separated by commas (quoted as in CSV), or @FILE with one a line.
+
+    Raises:
+        Invalid: there is none, or one twice.
+        NotFound: the file is not there.
+    """
+    from deconfuse.errors import Invalid, NotFound
+
+    if text is None:
+        return None
+    if text.startswith("@"):
+        try:
+            content = Path(text[1:]).read_text(encoding="utf-8-sig")
+        except OSError:
+            raise NotFound("file of labels", text[1:]) from None
+        except UnicodeDecodeError:
+            raise Invalid("--labels", f"{text[1:]} is not text in UTF-8") from None
+        labels = [line.strip() for line in content.splitlines()]
+    else:
+        labels = [label.strip() for label in next(csv.reader([text], skipinitialspace=True))]
+    labels = [label for label in labels if label]
+    if not labels:
+        raise Invalid("--labels", "no label is named")
+    repeated = sorted({label for label in labels if labels.count(label) > 1})
+    if repeated:
+        raise Invalid("--labels", f"{repeated[0]!r} is named twice")
+    return labels
+
+
+def show_notes(evaluation: Evaluation) -> None:
+    """Say on stderr what could not be used, at most `SHOWN_PROBLEMS` of it, and what a reader must know."""
+    from deconfuse.report.terminal import printable
+
+    for problem in evaluation.problems[:SHOWN_PROBLEMS]:
+        place = f"line {problem.line}: " if problem.line is not None else f"{problem.uri}: " if problem.uri else ""
+        click.echo(printable(f"{problem.level}: {place}{problem.message}"), err=True)
+    more = len(evaluation.problems) - SHOWN_PROBLEMS
+    if more > 0:
+        click.echo(f"and {more:,} more like these; --format json lists all", err=True)
+
+
+def _table(
+    evaluation: Evaluation,
+    shape: dict[str, str],
+    *,
+    n_findings: int,
+    output: Path | None,
+    force: bool,
+) -> None:
+    from deconfuse.cli.terminal import terminal
+    from deconfuse.engine.evaluation import stamp
+    from deconfuse.report import text
+
+    screen = terminal()
+    color = screen.color and output is None
+    said = text.evaluation_text(
+        evaluation.matrix,
+        width=screen.width,
+        color=color,
+        stamp=stamp(evaluation),
+        notes=evaluation.notes,
+        binary=evaluation.binary,
+        **shape,  # type: ignore[arg-type]
+    )
+    if n_findings and evaluation.findings:
+        said += "\n" + text.findings_text(evaluation.findings, width=screen.width, color=color, limit=n_findings)
+    write_result(said, output, force=force)
+
+
+def _file(evaluation: Evaluation, form: str, shape: dict[str, Any], *, wide: bool, font: Path | None) -> str | bytes:
+    """The matrix in a format that is no terminal's."""
+    from deconfuse.engine.evaluation import stamp
+    from deconfuse.report import exports
+    from deconfuse.report.text import headline_text, stamp_text
+
+    shown: Matrix = evaluation.matrix
+    title = "Confusion matrix"
+    caption = (stamp_text(stamp(evaluation)), headline_text(shown, binary=evaluation.binary))
+    if form == "csv":
+        return exports.matrix_csv(shown, wide=wide, **shape)
+    if form == "json":
+        return exports.matrix_json(
+            shown,
+            normalize=shape["normalize"],
+            title=evaluation.title,
+            kind=evaluation.kind,
+            stamp=stamp(evaluation),
+            thresholds=evaluation.thresholds,
+            findings=evaluation.findings,
+            problems=evaluation.problems,
+            notes=evaluation.notes,
+            binary=evaluation.binary,
+        )
+    if form == "md":
+        return exports.matrix_markdown(shown, caption=caption, **shape)
+    if form == "latex":
+        return exports.matrix_latex(shown, caption=caption, **shape)
+    if form == "html":
+        return exports.matrix_html(shown, title=title, caption=caption, **shape)
+    from deconfuse.report import drawing
+
+    if form == "svg":
+        return drawing.matrix_svg(shown, title=title, caption=caption, **shape)
+    return drawing.matrix_png(shown, title=title, caption=caption, font=read_font(font), **shape)
+
+
+def read_font(path: Path | None) -> bytes | None:
+    """The bytes of a font file, None for none.
+
+    Raises:
+        NotFound: it cannot be read.
+    """
+    from deconfuse.errors import NotFound
+
+    try:
+        return None if path is None else path.read_bytes()
+    except OSError:
+        raise NotFound("font", str(path)) from None
+
+
+def write_result(data: str | bytes, output: Path | None, *, force: bool) -> None:
+    """Give a command's result to stdout, or to the file `output`.
+
+    Raises:
+        AlreadyExists: the file exists and `force` is not set.
+    """
+    if output is not None:
+        from deconfuse.engine.sinks import write_whole
+
+        write_whole(output, data.encode() if isinstance(data, str) else data, replace=force)
+        click.echo(f"wrote {output}", err=True)
+        return
+    try:
+        if isinstance(data, str):
+            _let_stdout_take_any_letter()
+            # click would take the colours out of what a pipe gets, even where FORCE_COLOR asks for them.
+            click.echo(data, nl=False, color=True)
+        else:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        leave_quietly()
+
+
+def _let_stdout_take_any_letter() -> None:
+    # In a terminal that is not UTF-8 a letter it lacks is spelled with a code; failing would show nothing at all.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def leave_quietly() -> None:
+    """End with exit code 0 because the reader of our output has gone, as `head` does when it has enough."""
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise click.exceptions.Exit(0)
+
+
+@click.command()
+@click.argument("source", metavar="RUN")
+@click.option("--true", "true", metavar="A", help='The true label; "(no label)" for none.  [default: any]')
+@click.option("--predicted", metavar="B", help='The predicted label; "(no label)" for none.  [default: any]')
+@click.option(
+    "--format", "form", type=click.Choice(["table", "csv", "json", "paths"]), default="table", show_default=True
+)
+@with_source_options
+@bucket_option
+@quiet_option
+def images(
+    source: str,
+    true: str | None,
+    predicted: str | None,
+    form: str,
+    buckets: dict[str, Path],
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """List the images of one cell of the matrix of RUN, surest first.
+
+    RUN is a run directory, or another source that names its images: predictions with a column of paths, or a
+    manifest snapshot. With --format paths every line is a path on this machine.
+    """
+    from deconfuse.engine.evaluation import cell_images
+    from deconfuse.errors import Invalid
+
+    if true is None and predicted is None:
+        raise Invalid("--true, --predicted", "name the true label, the predicted label, or both")
+    evaluation = evaluate(source, **options)
+    if not quiet:
+        show_notes(evaluation)
+    cell = (find_label(true, evaluation.labels, "--true"), find_label(predicted, evaluation.labels, "--predicted"))
+    found = cell_images(evaluation, true=cell[0], predicted=cell[1])
+    if form == "paths":
+        said = "".join(f"{path}\n" for path in _paths(found, evaluation, buckets))
+    elif form == "table":
+        said = _image_table(found, cell)
+    else:
+        said = (_image_csv if form == "csv" else _image_json)(found)
+    write_result(said, None, force=False)
+
+
+def find_label(name: str | None, labels: Sequence[str], option: str) -> str | None:
+    """The label called `name`: ANY where no name is given, None for *no label*.
+
+    Raises:
+        NotFound: there is none; the message names those that come nearest.
+    """
+    from deconfuse.engine.evaluation import ANY
+    from deconfuse.errors import NotFound
+    from deconfuse.names import label_key
+
+    if name is None:
+        return ANY
+    if name in labels:
+        return name
+    if name in NO_LABEL_NAMES:
+        return None
+    import difflib
+
+    by_key = {label_key(label): label for label in labels}
+    near = [by_key[key] for key in difflib.get_close_matches(label_key(name), by_key, n=3, cutoff=0.5)]
+    if near:
+        remedy = f"Did you mean {' or '.join(map(repr, near))}?"
+    else:
+        shown = ", ".join(map(repr, labels[:10])) + (", …" if len(labels) > 10 else "")
+        remedy = f"There are: {shown}"
+    raise NotFound(f"label ({option})", repr(name), remedy)
+
+
+def _image_table(found: pa.Table, cell: tuple[str | None, str | None]) -> str:
+    from deconfuse.cli.terminal import terminal
+    from deconfuse.engine.evaluation import ANY
+    from deconfuse.report.grid import label_text, percent_text
+    from deconfuse.report.terminal import join_lines, printable, wrap
+
+    true, predicted = cell
+    sentence = f"{found.num_rows:,} {'image' if found.num_rows == 1 else 'images'}"
+    sentence += "" if true == ANY else f", truly {printable(label_text(true))}"
+    sentence += "" if predicted == ANY else f", called {printable(label_text(predicted))}"
+    lines = wrap(sentence + (", surest first:" if found.num_rows > 1 else "."), terminal().width)
+    values = found.to_pydict()
+    for uri, probability in zip(values["uri"], values["probability"], strict=True):
+        share = "" if probability is None else percent_text(round(probability, 6), 1.0, decimals=1)
+        lines.append(f"{share:>7}  {printable(uri)}")
+    return join_lines(lines)
+
+
+def _image_csv(found: pa.Table) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["image", "true_label", "predicted_label", "probability"])
+    for row in found.to_pylist():
+        probability = "" if row["probability"] is None else f"{row['probability']:.6f}"
+        writer.writerow([row["uri"], *(_joined(row[name]) for name in ("true", "predicted")), probability])
+    return out.getvalue()
+
+
+def _joined(labels: str | list[str] | None) -> str:
+    """A label, or several as one text; nothing for none."""
+    if labels is None or isinstance(labels, str):
+        return labels or ""
+    return ";".join(labels)
+
+
+def _image_json(found: pa.Table) -> str:
+    rows = [
+        {
+            "image": row["uri"],
+            "true_label": row["true"],
+            "predicted_label": row["predicted"],
+            "probability": None if row["probability"] is None else round(row["probability"], 6),
+        }
+        for row in found.to_pylist()
+    ]
+    return json.dumps(rows, ensure_ascii=False, indent=2) + "\n"
+
+
+def _paths(found: pa.Table, evaluation: Evaluation, buckets: dict[str, Path]) -> list[str]:
+    """Where the images lie on this machine; what is not known here is said on stderr and left out."""
+    from deconfuse.engine.imports import find_image
+    from deconfuse.errors import BadImage
+
+    root = evaluation.images_root
+    known = {"local": root, **buckets} if root is not None else buckets
+    paths = []
+    for uri in found.column("uri").to_pylist():
+        try:
+            paths.append(str(find_image(uri, root=root, buckets=known)))
+        except BadImage as error:
+            click.echo(f"{uri}: {error}", err=True)
+    return paths

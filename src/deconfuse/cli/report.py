@@ -1,0 +1,46 @@
+"""`deconfuse report`: one page that shows everything, without a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from deconfuse.cli.matrix import evaluate, read_labels, show_notes, with_source_options
+from deconfuse.cli.options import bucket_option, force_option, quiet_option
+
+
+@click.command()
+@click.argument("source")
+@click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="The HTML file to write.")
+@click.option("--labels", "chosen", metavar="A,B|@FILE", help="Only these labels; the others are summed as (other).")
+@with_source_options
+@bucket_option
+@force_option
+@quiet_option
+def report(
+    source: str,
+    output: Path,
+    chosen: str | None,
+    buckets: dict[str, Path],
+    force: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Write one self-contained page about SOURCE: matrix, images of every cell, findings, numbers of every label.
+
+    SOURCE is anything that `deconfuse matrix` reads. The page needs no network; it may be mailed. Thumbnails come
+    from the cache, then from the images themselves; where neither is at hand a placeholder names the image.
+    """
+    from deconfuse import app, errors
+
+    if not force and (output.exists() or output.is_symlink()):
+        raise errors.AlreadyExists("file", str(output), "choose another name, or replace it with --force")
+    evaluation = evaluate(source, labels=read_labels(chosen), **options)
+    if not quiet:
+        show_notes(evaluation)
+    n_missing = app.write_report(evaluation, output, buckets=buckets, replace=force)
+    if n_missing and not quiet:
+        click.echo(f"{n_missing:,} images were not found; the page shows their names instead of pictures", err=True)
+    click.echo(str(output))
