@@ -47,6 +47,7 @@ class Evaluation:
         multi_label: whether an image may have several labels.
         binary: int64[K, 2, 2], [[TN, FP], [FN, TP]] a label, of a multi-label evaluation.
         train_counts: training images a label, where known.
+        buckets: directories below which images of s3://bucket/key lie, by bucket.
     """
 
     title: str
@@ -69,6 +70,7 @@ class Evaluation:
     multi_label: bool = False
     binary: NDArray[np.int64] | None = None
     train_counts: Mapping[str, int] | None = None
+    buckets: Mapping[str, Path] = field(default_factory=dict)
 
 
 def from_verdicts(

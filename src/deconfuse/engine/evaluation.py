@@ -68,6 +68,7 @@ def read_evaluation(
     format: Format | None = None,  # noqa: A002
     true_column: str | None = None,
     predicted_column: str | None = None,
+    buckets: Mapping[str, Path] | None = None,
 ) -> Evaluation:
     """The evaluation that `source` holds.
 
@@ -81,6 +82,7 @@ def read_evaluation(
         format: what the file is; None looks.
         true_column: the column of true labels in a table; None finds it by its name.
         predicted_column: the same for predictions.
+        buckets: directories below which images of s3://bucket/key lie, by bucket; kept for whoever shows images.
 
     Raises:
         NotFound: there is nothing at the path, or a directory without a card.
@@ -90,7 +92,8 @@ def read_evaluation(
     if isinstance(threshold, int | float):
         threshold = check_threshold(threshold)
     if isinstance(source, Path) and source.is_dir():
-        return _read_run(source, split=split, threshold=threshold, labels=labels)
+        run = _read_run(source, split=split, threshold=threshold, labels=labels)
+        return replace(run, buckets=dict(buckets or {}))
     with opened(source) as file:
         shape = format or shape_of(file)
         is_exact = True
@@ -101,12 +104,14 @@ def read_evaluation(
         elif shape in ("matrix", "wide"):
             found = _matrix_file(file, shape, threshold)
         elif shape == "parquet" and _is_ours(file):
-            return _own_predictions(file, split=split, threshold=threshold, labels=labels)
+            own = _own_predictions(file, split=split, threshold=threshold, labels=labels)
+            return replace(own, buckets=dict(buckets or {}))
         else:
             table_format: Format = format or ("csv" if shape == "csv" else "jsonl" if shape == "jsonl" else "parquet")
             found = _table(file, table_format, split, threshold, (true_column, predicted_column))
         root = source.absolute().parent if isinstance(source, Path) else None
         found = replace(found, data_hash=found.data_hash or _hash(file), images_root=root)
+        found = replace(found, buckets=dict(buckets or {}))
     return finished(found, labels, is_exact=is_exact)
 
 
@@ -221,11 +226,11 @@ def _snapshot(file: Source, threshold: Threshold) -> Evaluation:
     verdicts = judge_snapshot(judged, threshold=threshold if isinstance(threshold, float) else None)
     if threshold is not None and "thresholds" not in verdicts.predicted:
         raise Invalid("threshold", f"{file.name} does not say which predictions are above their thresholds")
-    below = sum(not any(said.is_above_threshold is not False for said in row.predicted) for row in judged)
-    if below and verdicts.rule == "highest":
+    n_hidden = _without_highest(judged)
+    if n_hidden and verdicts.rule == "highest":
         notes.append(
-            f"{below:,} images have no prediction above its threshold. For these a snapshot of Rekognition lists the "
-            "true label rather than the highest score, so the highest-score view may flatter; the thresholds do not."
+            f"{n_hidden:,} images have no prediction above its threshold. For these the snapshot lists the true label "
+            "and not the highest score, so the view by highest score may flatter; the one by thresholds does not."
         )
     if threshold is not None:
         verdicts = verdicts.led_by("thresholds")
@@ -234,6 +239,16 @@ def _snapshot(file: Source, threshold: Threshold) -> Evaluation:
     return from_verdicts(
         verdicts, title=file.name, kind="snapshot", split=split, problems=tuple(problems), notes=tuple(notes)
     )
+
+
+def _without_highest(rows: Sequence[SnapshotRow]) -> int:
+    """How many images list nothing above a threshold, in a snapshot that lists no wrong label below one.
+
+    Rekognition lists a label below its threshold only if it is true, so the highest score is not always in the file.
+    """
+    if any(said.is_above_threshold is False and said.label not in row.true for row in rows for said in row.predicted):
+        return 0
+    return sum(all(said.is_above_threshold is False for said in row.predicted) for row in rows)
 
 
 def _summary(file: Source, threshold: Threshold) -> tuple[Evaluation, bool]:
@@ -247,7 +262,7 @@ def _summary(file: Source, threshold: Threshold) -> tuple[Evaluation, bool]:
         title=file.name,
         kind="summary",
         labels=found.matrix.labels,
-        rule="highest",
+        rule="highest" if found.matrix.unit == "samples" else "thresholds",
         matrix=found.matrix,
         split="test",
         n_images=found.n_images,

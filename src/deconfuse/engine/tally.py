@@ -304,7 +304,9 @@ def _split_condition(
             "Give another split (--split), or all"
         )
     if kept < total:
-        notes.append(f"Only the {kept:,} rows of split {split} are counted; {total - kept:,} others are not.")
+        rest = total - kept
+        others = f"{rest:,} others are not" if rest > 1 else "1 other is not"
+        notes.append(f"Only the {kept:,} rows of split {split} are counted; {others} (--split all counts every row).")
     listed = ", ".join(_literal(word) for word in SPLITS[split])
     return f" WHERE {value} IN ({listed})"
 
@@ -319,7 +321,7 @@ def _predicted(
             raise Invalid("threshold", f"{source.name} has no column of probabilities to compare with it")
         return label, "NULL"
     number = _number(reader.text[columns.probability])
-    (highest,) = db.execute(f"SELECT max({number}) FROM {reader.table}", [reader.path]).fetchone()  # noqa: S608
+    ((highest,),) = db.execute(f"SELECT max({number}) FROM {reader.table}", [reader.path]).fetchall()  # noqa: S608
     if highest is not None and highest > 1:
         number = f"({number} / 100)"
         notes.append(f"Column {columns.probability!r} goes up to {highest:g}, so it is read as percent.")

@@ -34,6 +34,9 @@ CHANCES_OF_PRIOR = 100.0
 """The rate of chance confusion starts from one confusion in this many chances, so that a matrix with few images or
 few labels, where other pairs say little, does not make every single error look like a pattern."""
 
+MIN_PATTERN = 2
+"""A single image is never a pattern, however few images there are."""
+
 Direction = Literal["one", "both", "unknown"]
 
 
@@ -152,7 +155,8 @@ def confusions(matrix: Matrix, *, limit: int | None = None) -> Confusions:
     first, second, counts = _both_directions(off, k)
     supports = support[np.stack([first, second])]
     rest = (n_confused - counts.sum(axis=0) + 1) / (chances - supports.sum(axis=0) + CHANCES_OF_PRIOR)
-    q_values = _adjusted(_upper_tail(counts, supports, rest), n_tests=int((support > 0).sum()) * (k - 1))
+    p_values = np.where(counts < MIN_PATTERN, 1.0, _upper_tail(counts, supports, rest))
+    q_values = _adjusted(p_values, n_tests=int((support > 0).sum()) * (k - 1))
     low, high = _interval(counts, supports)
     main = (np.nan_to_num(low[1], nan=-1.0) > np.nan_to_num(low[0], nan=-1.0)).astype(np.int64)
     columns = np.arange(first.size)

@@ -29,7 +29,7 @@ import numpy as np
 from deconfuse.errors import Invalid
 from deconfuse.insights import balance
 from deconfuse.insights.confusions import Confusion, confusions, entries
-from deconfuse.insights.wording import called, images, listing, name, number, percent, plural, rate
+from deconfuse.insights.wording import called, images, listing, name, number, percent, plural, rate, short
 from deconfuse.measure.matrix import OTHER, Matrix, Pair
 from deconfuse.measure.rates import wilson
 
@@ -190,12 +190,12 @@ def _head(pair: Pair, unit: str) -> str:
     verb = plural(pair.count, "was", "were")
     if unit == "samples":
         return f"{n_of_m} {images(pair.support, pair.true)} {verb} called {called(pair.predicted)}"
-    return f"{n_of_m} label {plural(pair.support, 'decision')} on {called(pair.true)} {verb} {called(pair.predicted)}"
+    return f"{n_of_m} label {plural(pair.support, 'decision')} on {_subject(pair.true)} {verb} {called(pair.predicted)}"
 
 
 def _other_way(pair: Confusion, unit: str) -> str:
     reverse = pair.reverse
-    noun = plural(reverse.support, "label decision") + f" on {called(reverse.true)}"
+    noun = plural(reverse.support, "label decision") + f" on {_subject(reverse.true)}"
     if unit == "samples":
         noun = images(reverse.support, reverse.true)
     if not reverse.support:
@@ -270,7 +270,7 @@ def _unlabelled(matrix: Matrix) -> Iterator[Finding]:
     by_label = {
         label: _rate(float(counts[index]), float(supports[index])) for label, index in zip(labels, ranking, strict=True)
     }
-    parts = [f"{number(counts[i])} of {number(supports[i])} {called(matrix.labels[int(codes[i])])}" for i in ranking]
+    parts = [f"{number(counts[i])} of {number(supports[i])} {short(matrix.labels[int(codes[i])])}" for i in ranking]
     evidence = {**_rate(n, total), "by_label": by_label, "unit": matrix.unit}
     if matrix.unit == "samples":
         got = f"{number(n)} of {number(total)} {plural(total, 'image')} got no label ({rate(n, total)})"
@@ -294,7 +294,7 @@ def _untrue(matrix: Matrix) -> Iterator[Finding]:
     codes, counts = cells.predicted[invented], cells.count[invented]
     ranking = np.lexsort((codes, -counts)).tolist()
     labels = tuple(matrix.labels[int(codes[index])] for index in ranking)
-    parts = [f"{called(matrix.labels[int(codes[index])])} {number(counts[index])}" for index in ranking]
+    parts = [f"{number(counts[index])} {short(matrix.labels[int(codes[index])])}" for index in ranking]
     if matrix.unit == "samples":
         head = f"{number(n)} of {number(total)} {plural(total, 'image')} {plural(n, 'has', 'have')} no true label and "
         sentence = f"{head}{plural(n, 'was', 'were')} given one: {listing(parts)}."
@@ -455,7 +455,7 @@ def _gains(matrix: Matrix, was: Any, becomes: Any) -> tuple[list[int], list[str]
     support = np.asarray(matrix.support, dtype=np.float64)
     ranking = [i for i in np.lexsort((np.arange(change.size), -np.abs(change))).tolist() if change[i]]
     parts = [
-        f"{called(matrix.labels[i])} {'gains' if change[i] > 0 else 'loses'} {number(abs(change[i]))} right "
+        f"{_whole_label(matrix.labels[i])} {'gains' if change[i] > 0 else 'loses'} {number(abs(change[i]))} right "
         f"({number(was[i])} → {number(becomes[i])} of {number(support[i])})"
         for i in ranking
     ]
@@ -484,6 +484,14 @@ def _rate(
         "low": _json(low),
         "high": _json(high),
     }
+
+
+def _subject(label: str) -> str:
+    return "other labels" if label == OTHER else name(label)
+
+
+def _whole_label(label: str) -> str:
+    return "the rest" if label == OTHER else name(label)
 
 
 def _whole(value: float) -> int | float:

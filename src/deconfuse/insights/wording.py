@@ -64,6 +64,11 @@ def name(label: str) -> str:
     return label if len(label) > 1 and _PLAIN.fullmatch(label) else f"“{label}”"
 
 
+def short(label: str) -> str:
+    """A label beside a number in a list ("3 of 20 dog")."""
+    return "other" if label == OTHER else name(label)
+
+
 def called(label: str) -> str:
     """What an image was called, after "were called"."""
     return "one of the other labels" if label == OTHER else name(label)
