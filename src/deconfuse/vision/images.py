@@ -31,7 +31,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from deconfuse.errors import BadImage, ImageTooLarge
 
@@ -158,9 +158,10 @@ def thumbnail(image: Image.Image, *, side: int = 96) -> bytes:
         image: mode RGB.
         side: pixels.
     """
-    small = image.copy() if max(image.size) <= side else _shrink(image, side)
+    small = image if max(image.size) <= side else _shrink(image, side)
     file = io.BytesIO()
-    small.save(file, "WEBP", quality=55, method=2)
+    # Method 2 makes files a fifth smaller than 1 and takes as long; higher methods double the time for a twentieth.
+    small.save(file, "WEBP", quality=75, method=2)
     return file.getvalue()
 
 
@@ -211,6 +212,8 @@ def _too_many_bytes(n_bytes: int, limits: Limits) -> str:
 def _damaged(error: Exception) -> str:
     if "truncated" in str(error).lower():
         return "the file is cut off: part of the image is missing"
+    if isinstance(error, UnidentifiedImageError):
+        return "the image is damaged and cannot be decoded (its header cannot be read)"
     if isinstance(error, MemoryError):
         return "there is not enough memory to decode the image"
     return f"the image is damaged and cannot be decoded ({error or type(error).__name__})"
@@ -315,6 +318,11 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
     if not (np.isfinite(low) and np.isfinite(high)):
         raise BadImage("the image holds numbers that are not finite")
     if image.mode != "F" and low >= 0 and high <= 65535:
-        low, high = 0.0, 65535.0
-    scaled = (values.astype(np.float64) - low) * (255 / (high - low) if high > low else 0.0)
-    return Image.fromarray(np.rint(scaled).astype(np.uint8))
+        scaled = np.rint(np.arange(65536) / 257).astype(np.uint8)[values]
+    else:
+        factor = 255 / (high - low) if high > low else 0.0
+        scaled = np.rint((values.astype(np.float64) - low) * factor).astype(np.uint8)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        scaled[values == transparent] = 255
+    return Image.fromarray(scaled)
