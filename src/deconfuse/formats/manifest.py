@@ -511,8 +511,8 @@ def multilabel_job_to_manifest(lines: Iterable[bytes]) -> Iterator[bytes]:
 
     For the i-th number in the list of an attribute `job`, the attribute `job<i>` is written, with that number as its
     value, the label's name from `class-map` and its confidence from `confidence-map`. The type becomes
-    image-classification: AWS's published script leaves it unchanged, at a value that its validator refuses. Other
-    attributes pass through.
+    image-classification, also where AWS's published script was at work, which leaves it unchanged at a value that
+    AWS's validator refuses. Other attributes pass through.
 
     Raises:
         BadData: after the last line, if a line cannot be read or an image came twice; all of them are listed, and
@@ -535,6 +535,8 @@ def _job_line(line: dict[str, Json]) -> dict[str, Json]:
         metadata = line.get(key + METADATA)
         if not (isinstance(value, list) and isinstance(metadata, dict) and "class-map" in metadata):
             owner = line.get(key.removesuffix(METADATA))
+            if isinstance(value, dict) and "class-name" in value and str(value.get("type")).endswith("-multilabel"):
+                value = {**value, "type": CLASSIFICATION}
             if not (key.endswith(METADATA) and isinstance(owner, list)):
                 converted[key] = value
             continue

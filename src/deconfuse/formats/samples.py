@@ -43,6 +43,7 @@ __all__ = [
     "coco_to_manifest",
     "folder_entries",
     "multilabel_job_to_manifest",
+    "names_image_column",
     "read_label_csv",
     "read_manifest",
     "refuse_duplicates",
@@ -271,14 +272,19 @@ def _delimiter(line: str, is_file: Callable[[str], bool]) -> str:
         except csv.Error:
             return False, 0
         first = cells[0] if cells else ""
-        return len(cells) > 1 and (_name(first) in _IMAGE_COLUMNS or is_file(first)), len(cells)
+        return len(cells) > 1 and (names_image_column(first) or is_file(first)), len(cells)
 
     return max((",", ";", "\t"), key=fit)
 
 
+def names_image_column(cell: str) -> bool:
+    """Whether `cell` is a name under which tables have a column of images; case, -, _ and blanks do not count."""
+    return _name(cell) in _IMAGE_COLUMNS
+
+
 def _is_header(cell: str, is_file: Callable[[str], bool]) -> bool:
     could_be_image = cell.casefold().endswith(_IMAGE_ENDINGS) or "/" in cell or "\\" in cell
-    return not is_file(cell) and (_name(cell) in _IMAGE_COLUMNS or not could_be_image)
+    return not is_file(cell) and (names_image_column(cell) or not could_be_image)
 
 
 def _columns(header: Sequence[str]) -> tuple[int, list[int] | None]:
