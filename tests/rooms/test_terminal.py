@@ -95,6 +95,11 @@ def test_wrapping_loses_nothing(text: str, width: int) -> None:
     assert "".join(lines).removeprefix("- ").replace(" ", "") == text.replace(" ", "")
 
 
+def test_a_percent_sign_stays_with_its_number() -> None:
+    """A line never begins with the sign of the number that ends the line before."""
+    assert wrap("it is 15 % here", 9) == ["it is", "15 % here"]
+
+
 def test_padding_counts_columns() -> None:
     """A wide label is padded to the same column as a narrow one."""
     assert left("日", 4) == "日  "

@@ -76,7 +76,7 @@ def test_the_headline_has_numbers_with_their_interval() -> None:
     """Accuracy comes with numerator, denominator and Wilson interval."""
     text = headline_text(shifted(4))
 
-    assert "Accuracy 85.0% (68 of 80 images; 95% interval 75.6% to 91.2%)" in text
+    assert "Accuracy 85.0 % (68 of 80 images; 95 % interval 75.6 % to 91.2 %)" in text
     assert "F1 0.85" in text
 
 

@@ -275,6 +275,7 @@ def write_result(data: str | bytes, output: Path | None, *, force: bool) -> None
     if output is not None:
         from deconfuse.engine.sinks import write_whole
 
+        refuse_device(output)
         write_whole(output, data.encode() if isinstance(data, str) else data, replace=force)
         click.echo(f"wrote {output}", err=True)
         return
@@ -288,6 +289,18 @@ def write_result(data: str | bytes, output: Path | None, *, force: bool) -> None
             sys.stdout.buffer.flush()
     except BrokenPipeError:
         leave_quietly()
+
+
+def refuse_device(output: Path) -> None:
+    """Return unless `output` is a device or a pipe, which renaming a file onto it would destroy.
+
+    Raises:
+        Invalid: it is one.
+    """
+    from deconfuse.errors import Invalid
+
+    if output.exists() and not output.is_file():
+        raise Invalid("--output", f"{output} is no ordinary file; leave --output out and redirect stdout instead")
 
 
 def _let_stdout_take_any_letter() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from deconfuse.cli.matrix import evaluate, read_labels, show_notes, with_source_options
+from deconfuse.cli.matrix import evaluate, read_labels, refuse_device, show_notes, with_source_options
 from deconfuse.cli.options import bucket_option, force_option, quiet_option
 
 
@@ -35,6 +35,7 @@ def report(
     """
     from deconfuse import app, errors
 
+    refuse_device(output)
     if not force and (output.exists() or output.is_symlink()):
         raise errors.AlreadyExists("file", str(output), "choose another name, or replace it with --force")
     evaluation = evaluate(source, labels=read_labels(chosen), **options)

@@ -14,7 +14,7 @@ Rgb = tuple[int, int, int]
 RIGHT_ENDS: tuple[Rgb, Rgb] = ((214, 230, 247), (10, 60, 125))
 WRONG_ENDS: tuple[Rgb, Rgb] = ((253, 224, 197), (138, 56, 0))
 NOTHING: Rgb = (255, 255, 255)
-BLACK: Rgb = (20, 20, 20)
+BLACK: Rgb = (0, 0, 0)
 WHITE: Rgb = (255, 255, 255)
 FAINT: Rgb = (190, 190, 190)
 

@@ -12,6 +12,7 @@ Who calls it: report.text. Pictures and files use `printable` and `percent` of t
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
@@ -144,7 +145,7 @@ def right(text: str, width: int) -> str:
 
 
 def wrap(text: str, width: int, *, first: str = "", rest: str = "") -> list[str]:
-    """`text` broken at blanks into lines of at most `width` columns.
+    """`text` broken at blanks, but not before a percent sign, into lines of at most `width` columns.
 
     Args:
         text: one paragraph; a word wider than a line is cut, not lost.
@@ -154,7 +155,7 @@ def wrap(text: str, width: int, *, first: str = "", rest: str = "") -> list[str]
     """
     lines: list[str] = []
     line, used, is_empty = first, columns(first), True
-    for word in text.split(" "):
+    for word in re.split(" (?!%)", text):
         while True:
             needed = columns(word) + (0 if is_empty else 1)
             if used + needed <= width:

@@ -120,7 +120,12 @@ def headline_text(matrix: Matrix, *, binary: NDArray[np.int64] | None = None) ->
     parts.append("means over labels: " + ", ".join(f"{n} {decimal_text(v)}" for n, v in zip(names, means, strict=True)))
     if binary is None:
         parts.append(f"kappa {decimal_text(scores.kappa)}")
-    return "; ".join(parts) + "."
+    return _as_prose("; ".join(parts) + ".")
+
+
+def _as_prose(text: str) -> str:
+    # In a sentence a blank stands before the sign, as in the findings; in a table there is no room for it.
+    return text.replace("%", " %")
 
 
 def matrix_text(
@@ -226,7 +231,7 @@ def _block_lines(matrix: Matrix, width: int, *, color: bool) -> list[str]:
     for block in found[:_SHOWN_BLOCKS]:
         names = ", ".join(printable(label) for label in block.labels[:_NAMED_LABELS])
         names += f" and {len(block.labels) - _NAMED_LABELS:,} more" if len(block.labels) > _NAMED_LABELS else ""
-        share = share_text(block.share_of_errors)
+        share = _as_prose(share_text(block.share_of_errors))
         text = f"{share} of all errors lie within {len(block.labels):,} labels: {names}."
         lines += wrap(text, width, first="  ", rest="    ")
     return lines
