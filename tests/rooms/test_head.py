@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import worlds
 
+import worlds
 from deconfuse.errors import Invalid
 from deconfuse.learn.head import Head, check_rows, fit_head
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import worlds
 from threadpoolctl import threadpool_limits
 
+import worlds
 from deconfuse.errors import Invalid
 from deconfuse.learn import trial
 from deconfuse.learn.trial import Trial, best_temperature, folds, holdout, run_trial
@@ -79,7 +79,7 @@ def test_an_image_under_two_labels_is_on_one_side() -> None:
 
 
 def test_no_label_loses_its_last_training_image_to_another() -> None:
-    """b has two images, both only images of other labels: both train, and b has no test image."""
+    """Where both images of b are the only ones of other labels, both train, and b has no test image."""
     samples = [(sha(30), ["a", "b"]), (sha(40), ["b", "c"])]
 
     assert holdout(samples) == ["train", "train"]
@@ -179,7 +179,7 @@ def test_neither_threads_nor_order_change_a_byte(multi_label: bool) -> None:
 )
 def test_few_images_give_finite_probabilities(counts: dict[str, int]) -> None:
     """Two images in all, labels with one image, one label a thousand times another, 250 labels."""
-    result = tried(counts)
+    result = tried(counts, dimensions=64, spread=0.3)
 
     check(result.probabilities)
     assert np.isfinite(result.head.weights).all()
@@ -316,14 +316,22 @@ def test_the_temperature_that_made_the_labels_is_found(temperature: float) -> No
     assert actual == pytest.approx(temperature, rel=0.05)
 
 
-@pytest.mark.parametrize(("sign", "bound"), [(1, 0), (-1, 1)])
-@pytest.mark.parametrize("multi_label", [False, True])
-def test_scores_always_right_or_always_wrong_end_at_a_bound(sign: int, bound: int, multi_label: bool) -> None:
-    """Perfect scores could be sharpened for ever, and scores that are never right be flattened for ever."""
-    targets = np.eye(2, dtype=np.float32)
-    actual = best_temperature(sign * (2 * targets - 1), targets, multi_label=multi_label)
+@pytest.mark.parametrize(("multi_label", "gap"), [(False, 2), (True, 1)])
+def test_scores_always_right_are_not_sharpened_for_ever(multi_label: bool, gap: int) -> None:
+    """9 images all judged right are believed to 1 - 1/(9 + 1)/2, and no more."""
+    targets = np.tile(np.eye(2, dtype=np.float32), 5)[:, :9]
+    temperature = best_temperature(2 * targets - 1, targets, multi_label=multi_label)
 
-    assert actual == pytest.approx(trial.TEMPERATURES[bound], rel=1e-3)
+    assert 1 / (1 + np.exp(-gap / temperature)) == pytest.approx(0.95, abs=1e-4)
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_scores_always_wrong_end_at_the_bound(multi_label: bool) -> None:
+    """Scores that are never right would be flattened for ever."""
+    targets = np.eye(2, dtype=np.float32)
+    actual = best_temperature(1 - 2 * targets, targets, multi_label=multi_label)
+
+    assert actual == pytest.approx(trial.TEMPERATURES[1], rel=1e-3)
 
 
 def test_scores_that_say_nothing_leave_the_temperature_at_1() -> None:

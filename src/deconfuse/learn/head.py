@@ -25,7 +25,7 @@ from deconfuse.learn.descent import Float32, Float64, Rows, minimise, probabilit
 CONSTANT = 1.0
 """The value of the feature that carries the bias; the typical embedding has length 1 beside it."""
 
-TOLERANCE = 3e-4
+TOLERANCE = 1e-4
 """How closely a fit is finished (`descent.minimise`): probabilities are within 1e-4 of those of the minimum."""
 
 

@@ -145,7 +145,7 @@ def run_trial(
     Raises:
         Invalid: shapes do not fit, a value is not finite, a hash is none, or a row's truth is not possible.
     """
-    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+    from threadpoolctl import ThreadpoolController
 
     check_rows(embeddings, truth, labels, multi_label=multi_label)
     if len(sha256s) != len(embeddings):
@@ -261,15 +261,20 @@ def best_temperature(scores: Float32, targets: Float32, *, multi_label: bool) ->
     """The temperature, within `TEMPERATURES`, at which the probabilities of `scores` lose least.
 
     The loss is convex in 1/temperature, so Newton's method finds it, kept between bounds that the sign of the slope
-    narrows. Scores that say nothing give 1.
+    narrows. As in Platt's scaling, n images that were all judged right are no proof of certainty: a share of 1/(n + 1)
+    of every truth is spread evenly, over the labels or, with sigmoids, over yes and no. Scores that say nothing give 1.
 
     Args:
         scores: float32[k, n].
         targets: float32[k, n], 0 or 1.
         multi_label: independent sigmoids if true, else a softmax.
 
-    Source: Guo, Pleiss, Sun, Weinberger, On Calibration of Modern Neural Networks, ICML 2017, section 4.2.
+    Source: Guo, Pleiss, Sun, Weinberger, On Calibration of Modern Neural Networks, ICML 2017, section 4.2; Platt,
+        Probabilistic Outputs for Support Vector Machines, Advances in Large Margin Classifiers, 1999, section 2.2.
     """
+    k, n = scores.shape
+    doubt = 1 / (n + 1)
+    targets = targets * np.float32(1 - doubt) + np.float32(doubt / (2 if multi_label else k))
     low, high = 1 / TEMPERATURES[1], 1 / TEMPERATURES[0]
     inverse = 1.0
     for _ in range(60):
