@@ -147,9 +147,10 @@ class MatrixView:
 def decisions(true: Iterable[int], predicted: Iterable[int]) -> tuple[tuple[int | None, int | None], ...]:
     """The cells in which a sample with these true and predicted labels is counted, (true, predicted) each.
 
-    With one true and at most one predicted label this is one cell. Otherwise: a label in both sets counts on the
-    diagonal; labels only missed count as (label, no label); labels only added count as (no label, label); where some
-    are missed and some added, every missed one counts against every added one.
+    With one true and at most one predicted label this is one cell. Otherwise a label in both sets counts on the
+    diagonal; labels only missed count as (label, no label); labels only invented count against every true label, or
+    as (no label, label) where there is none; where some are missed and some invented, each missed one counts against
+    each invented one. This is how `ConfusionMatrix.from_label_sets` counts.
 
     Example:
         >>> decisions([0], [2])
@@ -159,13 +160,16 @@ def decisions(true: Iterable[int], predicted: Iterable[int]) -> tuple[tuple[int 
 
     Source: Heydarian, Doyle, Samavi, "MLCM: Multi-Label Confusion Matrix", IEEE Access 10 (2022) 19083-19095.
     """
-    truth, guess = set(true), set(predicted)
-    missed: list[int | None] = [*sorted(truth - guess)]
-    added: list[int | None] = [*sorted(guess - truth)]
-    both: list[tuple[int | None, int | None]] = [(label, label) for label in sorted(truth & guess)]
-    if not missed and not added:
-        return tuple(both)
-    return (*both, *((was, became) for was in missed or [None] for became in added or [None]))
+    truth: list[int | None] = [*sorted(set(true))]
+    guess: list[int | None] = [*sorted(set(predicted))]
+    missed = [label for label in truth if label not in guess]
+    invented = [label for label in guess if label not in truth]
+    cells: list[tuple[int | None, int | None]] = [(label, label) for label in truth if label in guess]
+    if invented:
+        cells += [(was, became) for was in missed or truth or [None] for became in invented]
+    else:
+        cells += [(was, None) for was in missed]
+    return tuple(cells) or ((None, None),)
 
 
 def shortlist(images: Sequence[ImageView]) -> tuple[int, ...]:
