@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deconfuse.errors import BadData
+from deconfuse.formats.evaluation import SnapshotRow, read_snapshot, read_summary
 from deconfuse.formats.samples import Entry, coco_to_manifest, folder_entries, read_label_csv, read_manifest
 
 NOW = datetime(2024, 5, 6, 7, 8, 9)
@@ -282,3 +285,21 @@ def test_what_is_no_coco_file(data: bytes) -> None:
     """Other files are refused before the first line."""
     with pytest.raises(BadData, match="not a COCO file"):
         list(coco_to_manifest(data, prefix="s3://images", created=NOW))
+
+
+@pytest.mark.parametrize(("kind", "n_blocks"), [("manifest", 3), ("snapshot", 1), ("summary", 1)])
+def test_documented_examples_are_read(kind: str, n_blocks: int) -> None:
+    """Every example of docs/formats.md is read without a problem by the reader that it is about."""
+    text = (Path(__file__).resolve().parents[2] / "docs" / "formats.md").read_text()
+    blocks = re.findall(rf"```json {kind}\n(.*?)```", text, flags=re.DOTALL)
+
+    assert len(blocks) == n_blocks
+    for block in blocks:
+        lines = block.encode().splitlines()
+        match kind:
+            case "manifest":
+                assert all(entry.problems == () for entry in read_manifest(lines))
+            case "snapshot":
+                assert all(isinstance(row, SnapshotRow) and row.true and row.predicted for row in read_snapshot(lines))
+            case _:
+                assert read_summary(block.encode()).cells

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from deconfuse.formats.validation import (
     write_validation_manifest,
 )
 
+ROOT = Path(__file__).resolve().parents[2]
 BAD = Problem("ERROR_INVALID_IMAGE", "it is no image", uri="s3://images/a.png", line=1)
 
 
@@ -193,3 +196,11 @@ def test_content_as_a_whole() -> None:
         ("ERROR_IMAGES_IN_MULTIPLE_S3_BUCKETS", None),
     ]
     assert content_problems(["a", "b"], None, limits=ManifestLimits(max_labels=0)) == ()
+
+
+def test_every_code_is_documented() -> None:
+    """A code that a user can meet stands in docs/formats.md, and none stands there that nobody can meet."""
+    sources = "\n".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
+    code = r"\b(?:ERROR|WARNING)_[A-Z][A-Z0-9_]+\b"
+
+    assert set(re.findall(f'"({code})"', sources)) == set(re.findall(code, (ROOT / "docs/formats.md").read_text()))

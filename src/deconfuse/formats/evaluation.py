@@ -341,11 +341,15 @@ def listed_predictions(
         thresholds: one a label; a score equal to it reaches it.
         true: the image's true labels.
     """
-    order = sorted(range(len(labels)), key=lambda index: -scores[index])
+    highest = max(range(len(labels)), key=scores.__getitem__, default=-1)
+    listed = [
+        index
+        for index, score in enumerate(scores)
+        if score >= thresholds[index] or index == highest or labels[index] in true
+    ]
     return tuple(
         SnapshotPrediction(labels[index], float(scores[index]), bool(scores[index] >= thresholds[index]))
-        for position, index in enumerate(order)
-        if position == 0 or scores[index] >= thresholds[index] or labels[index] in true
+        for index in sorted(listed, key=lambda index: -scores[index])
     )
 
 
