@@ -253,6 +253,17 @@ def test_the_penalty_is_chosen_on_a_part_of_many_rows(monkeypatch: pytest.Monkey
     assert len(result.probabilities) == 506
 
 
+@pytest.mark.parametrize("limit", [1, 2 * 90 * 2, 4 * 90 * 2])
+def test_fits_in_groups_are_the_fits_together(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where memory is bounded by fitting one, two or four at a time, probabilities are the same within rounding."""
+    together = tried({"leaf": 50, "sea": 40})
+    monkeypatch.setattr(trial, "MAX_SCORES", limit)
+    grouped = tried({"leaf": 50, "sea": 40})
+
+    np.testing.assert_allclose(grouped.probabilities, together.probabilities, atol=1e-4)
+    np.testing.assert_allclose(grouped.head.weights, together.head.weights, atol=1e-4)
+
+
 def test_a_part_holds_every_label_and_the_limit() -> None:
     """Shares are kept, the rarest label is in, and the limit is met exactly."""
     targets = np.repeat(np.eye(3, dtype=np.float32), [1000, 3000, 2], axis=0).T

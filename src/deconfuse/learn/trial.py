@@ -12,6 +12,7 @@ Nothing here looks at a test image.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -37,6 +38,9 @@ MAX_CHOOSING_ROWS = 20_000
 
 CHOOSING_TOLERANCE = 0.1
 """How closely the fits that only compare penalties are finished: their losses are right to about 0.001."""
+
+MAX_SCORES = 120_000_000
+"""Fits whose scores would be more than so many numbers are done one group after the other, to bound memory."""
 
 CLEAR_RISE = 0.005
 """A loss this share above the least one ends the search; weaker penalties cost the most time."""
@@ -228,11 +232,30 @@ class _Course:
 
     def _fit(self, penalty: float, start: Float32) -> tuple[Float32, Float32]:
         """The weights of the final head, float32[k, d], and the out-of-fold scores of all rows, float32[k, n]."""
+        k, n = self.rows.targets.shape
         row_weights = (self.fold != np.arange(N_FOLDS + 1)[:, None]).astype(np.float32)
         begin = np.concatenate([start, start.mean(axis=0, keepdims=True)])
-        minimum = minimise(self.rows, row_weights, penalty, begin, tolerance=TOLERANCE)
+        judged = np.empty((k, n), dtype=np.float32)
+        together = max(1, min(MAX_SCORES // (k * n), N_FOLDS + 1))
+        for first in range(0, N_FOLDS + 1, together):
+            group = slice(first, first + together)
+            minimum = minimise(
+                self.rows,
+                row_weights[group],
+                penalty,
+                begin[group],
+                tolerance=TOLERANCE,
+                progress=functools.partial(self._tell, self.n_fits - N_FOLDS - 1 + first, together),
+            )
+            for problem, scores in enumerate(minimum.scores, start=first):
+                judged[:, self.fold == problem] = scores[:, self.fold == problem]
         self.progress(self.n_fits, self.n_fits)
-        return minimum.weights[N_FOLDS], _held_out(minimum.scores, self.fold)
+        # The last problem of the last group is the one that leaves no row out.
+        return minimum.weights[-1], judged
+
+    def _tell(self, done: int, together: int, n_steps: int) -> None:
+        """A fit more every sixth step: how many are left is not known, some thirty are usual, and a bar should move."""
+        self.progress(done + min(n_steps // 6, together - 1), self.n_fits)
 
     def _notes(self, labels: tuple[str, ...]) -> tuple[str, ...]:
         notes = []
