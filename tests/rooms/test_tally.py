@@ -231,9 +231,7 @@ def test_a_column_of_splits_is_obeyed_and_said() -> None:
         test, train, everything = (count_file(file, split=split) for split in ("test", "train", "all"))  # type: ignore[arg-type]
 
     assert [test.n_rows, train.n_rows, everything.n_rows] == [1, 2, 3]
-    assert test.notes == (
-        "Only the 1 rows of split test are counted; 2 others are not (--split all counts every row).",
-    )
+    assert test.notes == ("Only 1 row of split test is counted; 2 others are not (--split all counts every row).",)
     assert test.split == "test"
 
 

@@ -32,6 +32,7 @@ from deconfuse.engine.viewing import ANY, cell_images, matrix_view, rule_in_word
 from deconfuse.errors import BadData, Damaged, Invalid, NotFound
 from deconfuse.formats.evaluation import SnapshotRow, read_snapshot
 from deconfuse.formats.predictions import read_predictions
+from deconfuse.insights.wording import plural
 from deconfuse.measure.matrix import Matrix, matrix_from_cells
 from deconfuse.tables import LABELS_KEY, Problem, labels_of
 
@@ -222,15 +223,18 @@ def _snapshot(file: Source, threshold: Threshold) -> Evaluation:
         raise BadData(f"{file.name} holds no image with both truth and prediction{why}")
     notes = []
     if len(judged) < len(rows):
-        notes.append(f"{len(rows) - len(judged):,} images without a true label are not counted.")
+        n_dropped = len(rows) - len(judged)
+        dropped = plural(n_dropped, "image without a true label is", "images without a true label are")
+        notes.append(f"{n_dropped:,} {dropped} not counted.")
     verdicts = judge_snapshot(judged, threshold=threshold if isinstance(threshold, float) else None)
     if threshold is not None and "thresholds" not in verdicts.predicted:
         raise Invalid("threshold", f"{file.name} does not say which predictions are above their thresholds")
     n_hidden = _without_highest(judged)
     if n_hidden and verdicts.rule == "highest":
         notes.append(
-            f"{n_hidden:,} images have no prediction above its threshold. For these the snapshot lists the true label "
-            "and not the highest score, so the view by highest score may flatter; the one by thresholds does not."
+            f"{n_hidden:,} {plural(n_hidden, 'image has', 'images have')} no prediction above its threshold. There the "
+            "snapshot lists the true label and not the highest score, so the view by highest score may flatter; "
+            "the one by thresholds does not."
         )
     if threshold is not None:
         verdicts = verdicts.led_by("thresholds")

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
 from deconfuse.errors import BadData, Damaged, Denied, Invalid, NotFound
-from deconfuse.formats.evaluation import is_snapshot_line, is_summary
+from deconfuse.formats.evaluation import EVALUATION, is_snapshot_line, is_summary
 
 Shape = Literal["parquet", "csv", "wide", "jsonl", "summary", "snapshot", "matrix"]
 
@@ -206,6 +206,8 @@ def _shape_of_line(source: Source, content: dict[str, Any]) -> Shape:
         raise BadData(f"{source.name} is a manifest summary: it holds no predictions; {UNDERSTOOD}")
     if {"weights", "backbone", "thresholds"} & content.keys() and "temperature" in content:
         raise BadData(f"{source.name} is the card of a run; give the directory it lies in")
+    if any(key.startswith(EVALUATION) for key in content):
+        raise BadData(f"{source.name} is a manifest snapshot, but not JSON Lines: each image must stand on one line")
     if "source-ref" in content:
         raise BadData(
             f"{source.name} is a manifest without predictions; train on it (`deconfuse train`), "

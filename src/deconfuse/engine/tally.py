@@ -29,6 +29,7 @@ import pyarrow.compute as pc
 from deconfuse.engine.sources import Source, first_row, opened, shape_of
 from deconfuse.errors import BadData, Damaged, Invalid, LimitExceeded, Unavailable
 from deconfuse.formats.predictions import Columns, recognise
+from deconfuse.insights.wording import plural
 from deconfuse.measure.matrix import Matrix, matrix_from_cells
 from deconfuse.tables import CELLS
 
@@ -306,7 +307,8 @@ def _split_condition(
     if kept < total:
         rest = total - kept
         others = f"{rest:,} others are not" if rest > 1 else "1 other is not"
-        notes.append(f"Only the {kept:,} rows of split {split} are counted; {others} (--split all counts every row).")
+        counted = f"Only {kept:,} {plural(kept, 'row of split ' + split + ' is', 'rows of split ' + split + ' are')}"
+        notes.append(f"{counted} counted; {others} (--split all counts every row).")
     listed = ", ".join(_literal(word) for word in SPLITS[split])
     return f" WHERE {value} IN ({listed})"
 
