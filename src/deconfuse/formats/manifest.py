@@ -23,12 +23,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from deconfuse.errors import BadData, BadManifest, Invalid, Problem
 from deconfuse.formats.strict_json import Json, NotJson, is_integer, is_number, parse_object, write
 from deconfuse.names import MAX_LABEL_LENGTH, check_label, parse_s3
-from deconfuse.tables import Split
+
+if TYPE_CHECKING:
+    from deconfuse.tables import Split
 
 METADATA = "-metadata"
 DETAILS = "rekognition-custom-labels-evaluation-details"

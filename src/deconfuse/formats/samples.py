@@ -18,7 +18,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, TypeGuard
+from typing import TYPE_CHECKING, Literal, TypeGuard
 
 from deconfuse.errors import BadData, Invalid, Problem
 from deconfuse.formats.manifest import (
@@ -34,7 +34,9 @@ from deconfuse.formats.manifest import (
 )
 from deconfuse.formats.strict_json import Json, NotJson, is_integer, is_number, parse, write
 from deconfuse.names import MAX_LABEL_LENGTH, check_label
-from deconfuse.tables import Split
+
+if TYPE_CHECKING:
+    from deconfuse.tables import Split
 
 __all__ = [
     "Entry",
