@@ -118,7 +118,7 @@ def abbreviate(texts: Sequence[str], width: int) -> tuple[str, ...] | None:
         >>> abbreviate(["kitchen", "living room"], 6)
         ('kitch…', 'livin…')
         >>> abbreviate(["label 01", "label 02"], 6)
-        ('lab…01', 'lab…02')
+        ('labe…1', 'labe…2')
     """
     if all(columns(text) <= width for text in texts):
         return tuple(texts)
