@@ -93,7 +93,9 @@ def main() -> NoReturn:
         code = exit_code(error)
     except (KeyboardInterrupt, click.Abort):
         click.echo("\ndeconfuse: stopped; nothing was written", err=True)
-        code = 130
+        _leave_at_once(130)
+    except _Told as told:
+        _leave_at_once(128 + told.number)
     except BrokenPipeError:
         # The reader of our output has gone: close stdout so that nothing complains at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -112,5 +114,20 @@ def exit_code(error: errors.DeconfuseError) -> int:
     return next((EXITS[kind] for kind in type(error).__mro__ if kind in EXITS), 70)
 
 
+class _Told(BaseException):
+    """The system asked the process to end: unwinds everything, so that nothing partial is left."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
 def _leave(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
+    raise _Told(number)
+
+
+def _leave_at_once(code: int) -> NoReturn:
+    """End now: what had to be put in order is in order, and threads at work on images are not waited for."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -40,7 +40,7 @@ __all__ = [
     "processors",
 ]
 
-INTERRUPT_SECONDS = 0.5
+INTERRUPT_SECONDS = 0.2
 """How long an interruption waits for images that are being computed."""
 
 Fetch = Callable[[str], bytes]

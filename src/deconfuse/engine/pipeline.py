@@ -177,9 +177,9 @@ def refuse_untrainable(
     read = {(sample.entry.line, sample.uri, sample.entry.split) for sample in samples}
     counts = {
         side: count_side(
-            [replace(entry, line=place) for place, entry in enumerate(entries[side], start=1)],
+            entries[side],
             bad_lines=[
-                place
+                entry.line or place
                 for place, entry in enumerate(entries[side], start=1)
                 if entry.is_usable and (entry.line, entry.uri, entry.split) not in read
             ],
