@@ -13,6 +13,7 @@ Nothing here looks at a test image.
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -106,7 +107,7 @@ def holdout(samples: Sequence[tuple[str, Sequence[str]]]) -> list[Split]:
                 for image in sorted(images_of[label])
                 if all(images_of[other] - test - {image} for other in labels_of[image])
             )
-            test.update(list(spare)[:1])
+            test.update(itertools.islice(spare, 1))
     return ["test" if sha256 in test else "train" for sha256 in hashes]
 
 
@@ -156,9 +157,9 @@ def run_trial(
         raise Invalid("sha256s", f"{len(sha256s)} hashes were given for {len(embeddings)} embeddings")
     fold = folds(sha256s)
     order = _order(truth, sha256s)
-    controller = ThreadpoolController()
     if threads is not None and threads < 1:
         raise Invalid("threads", f"is {threads}; at least one is needed")
+    controller = ThreadpoolController()
     threads = threads or max((library["num_threads"] for library in controller.info()), default=1)
     with controller.limit(limits=1), ThreadPoolExecutor(threads) as pool:
         course = _Course(embeddings, truth, fold, order, multi_label=multi_label, pool=pool, progress=progress)
