@@ -119,6 +119,7 @@ BAD: list[tuple[Any, str]] = [
     ("image,label\n", "no rows"),
     ("a.jpg,caf\xe9\n".encode("latin-1"), "not UTF-8"),
     (f"{json.dumps(JOB)}\n{json.dumps(JOB)}\n", "line 2: the image is on line 1"),
+    ("s3://bucket/" + "k" * 1_100 + ",cat\n", "row 1: .* not of the form"),
     (json.dumps({**COCO, "categories": []}), "category 3"),
     (json.dumps({**COCO, "images": 3}), "not a COCO file"),
     ("{ nonsense", "not a COCO file"),

@@ -151,6 +151,13 @@ def test_sparse_files_are_read() -> None:
     assert math.isnan(read.recall)
 
 
+def test_undefined_cells_are_missing_cells() -> None:
+    """A Value of null says nothing about the pair."""
+    content = {"AggregatedEvaluationResults": {"ConfusionMatrix": [cell("a", "a", 1.0), cell("b", "a", None)]}}
+
+    assert read_summary(json.dumps(content).encode()).cells == {("a", "a"): 1.0}
+
+
 def test_detection_summary_has_no_matrix() -> None:
     """A summary of an object detection model has averages and no matrix."""
     data = b'{"AggregatedEvaluationResults":{"AveragePrecision":0.6,"AverageRecall":0.7,"F1Score":0.6}}'
@@ -231,12 +238,15 @@ def test_bad_snapshot_lines_are_values() -> None:
     nameless = {"source-ref": "s3://images/2", "rekognition-custom-labels-evaluation-0": 1,
                 "rekognition-custom-labels-evaluation-0-metadata": {"confidence": 1}}  # fmt: skip
 
-    found = list(read_snapshot([b"nonsense", good, json.dumps(nameless).encode(), b"{}"]))
+    bare = {"source-ref": "s3://images/3", "rekognition-custom-labels-evaluation-0": 1}
+
+    found = list(read_snapshot([b"nonsense", good, json.dumps(nameless).encode(), b"{}", json.dumps(bare).encode()]))
 
     assert [(item.code, item.line) for item in found if isinstance(item, Problem)] == [
         ("ERROR_INVALID_JSON_LINE", 1),
         ("ERROR_INVALID_LABEL_ATTRIBUTE_METADATA_FORMAT", 3),
         ("ERROR_MISSING_SOURCE_REF", 4),
+        ("ERROR_INVALID_LABEL_ATTRIBUTE_METADATA_FORMAT", 5),
     ]
     assert found[1] == SnapshotRow("s3://images/1", ("a",), ())
 

@@ -398,6 +398,16 @@ def test_job_becomes_single_labels() -> None:
     }
 
 
+def test_type_that_the_published_script_leaves_is_mended() -> None:
+    """A single label of the type …-multilabel becomes image-classification, and new names collide with none."""
+    line = {**JOB, "sport0": 1, "sport0-metadata": {**META, "type": JOB_META["type"]}}
+
+    converted = list(multilabel_job_to_manifest([json.dumps(line).encode()]))
+
+    assert b"multilabel" not in converted[0]
+    assert read(*converted)[0].labels == ("bicycle", "ball", "court", "cat")
+
+
 def test_job_with_bad_lines_is_refused_with_a_list() -> None:
     """Duplicates and unreadable lines are all named, with their lines."""
     line = json.dumps(JOB).encode()

@@ -206,6 +206,13 @@ def test_bad_rows(row: str, code: str, is_ignored: bool) -> None:
     assert ([problem.code for problem in bad.problems], bad.line, bad.is_ignored) == ([code], 2, is_ignored)
 
 
+def test_first_row_that_cannot_be_read() -> None:
+    """A first row with an endless cell is a bad row like any other."""
+    bad, good = table("x" * 140_000 + ",cat\na.jpg,dog\n")
+
+    assert (bad.problems[0].code, bad.line, good.labels) == ("ERROR_INVALID_ROW", 1, ("dog",))
+
+
 @pytest.mark.parametrize("text", ["", "\n\n", "image,label\n", "\ufeff"])
 def test_empty_tables_have_no_entries(text: str) -> None:
     """Nothing, blank lines, or a header alone: no entry."""

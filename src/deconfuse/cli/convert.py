@@ -204,7 +204,7 @@ def table_images(file: IO[bytes], prefix: str | None) -> Iterator[Labelled]:
             image = entry.uri or ""
             if not image.startswith("s3://"):
                 path = posixpath.normpath(image.replace("\\", "/"))
-                if path.startswith(("/", "..")):
+                if path.startswith(("/", "../")):
                     raise Invalid("SOURCE", f"row {entry.line}: {image} lies outside the folder that --s3 stands for")
                 image = f"{checked_prefix(prefix, Path('the table'))}/{path}"
             try:
