@@ -63,6 +63,12 @@ def test_ten_labels_have_counts_and_shares_in_eighty_columns() -> None:
     assert "%" in text
 
 
+@pytest.mark.parametrize("normalize", ["true", "pred", "all"])
+def test_ten_labels_have_shares_in_eighty_columns(normalize: str) -> None:
+    """Normalised, ten labels fit the usual width too, in whole percent where there is no room for more."""
+    assert "%" in (table_text(noisy(CLOTHES), width=80, color=False, normalize=normalize) or "")
+
+
 def test_names_are_shortened_before_shares_are_given_up() -> None:
     """Long names do not cost the percentages where short ones leave room for them."""
     text = table_text(noisy(["living room, large", "kitchen, with a table"]), width=70, color=False)

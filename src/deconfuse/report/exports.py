@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deconfuse.measure.intervals import wilson
-from deconfuse.measure.matrix import Cells, Matrix
+from deconfuse.measure.intervals import Interval, Intervals, intervals, wilson
+from deconfuse.measure.matrix import Matrix
 from deconfuse.measure.scores import label_scores, label_scores_from_binary, macro, overall
 from deconfuse.report.colors import cell_rgb, hex_color, ink_rgb
 from deconfuse.report.grid import (
@@ -139,6 +139,7 @@ def matrix_json(
         binary: int64[K, 2, 2] of a multi-label evaluation; the scores of labels then come from it.
         n_pairs: how many of the most confused pairs are named.
     """
+    drawn = _drawn(matrix, binary)
     content: dict[str, Any] = {
         "format": JSON_FORMAT,
         "title": title,
@@ -151,8 +152,8 @@ def matrix_json(
         if thresholds is None
         else {label: _plain(value) for label, value in zip(matrix.labels, thresholds, strict=True)},
         "total": _plain(matrix.total),
-        "overall": _overall_json(matrix, binary),
-        "label_scores": _label_scores_json(matrix, binary),
+        "overall": _overall_json(matrix, binary, drawn),
+        "label_scores": _label_scores_json(matrix, binary, drawn),
         "most_confused": [
             {
                 "true_label": pair.true,
@@ -197,7 +198,10 @@ def _stamp_json(stamp: Stamp | None) -> dict[str, Any] | None:
     }
 
 
-def _overall_json(matrix: Matrix, binary: NDArray[np.int64] | None) -> dict[str, Any]:
+_DRAWN = ("macro_precision", "macro_recall", "macro_f1", "balanced_accuracy", "kappa", "mcc")
+
+
+def _overall_json(matrix: Matrix, binary: NDArray[np.int64] | None, drawn: Intervals | None) -> dict[str, Any]:
     scores = overall(matrix)
     right, total = float(matrix.correct.sum()), float(matrix.total)
     found: dict[str, Any] = {"accuracy": _rate_json(right, total)}
@@ -215,30 +219,31 @@ def _overall_json(matrix: Matrix, binary: NDArray[np.int64] | None) -> dict[str,
         # The label-to-label matrix counts decisions, not images: averages over labels come from each label's own table.
         each = macro(label_scores_from_binary(binary))
         averages |= {"macro_precision": each.precision, "macro_recall": each.recall, "macro_f1": each.f1}
-    bounds = {} if binary is not None else _bounds(matrix)
     for name, value in averages.items():
-        low, high = bounds.get(name, (math.nan, math.nan))
-        found[name] = {"value": _plain(value), "low": _plain(low), "high": _plain(high)}
+        found[name] = {"value": _plain(value)}
+        if name in _DRAWN:
+            interval: Interval | None = None if drawn is None else getattr(drawn, name)
+            found[name]["low"] = None if interval is None else _plain(interval.low)
+            found[name]["high"] = None if interval is None else _plain(interval.high)
     return found
 
 
-_MOST_LABELS_DRAWN = 100
+_MOST_LABELS_DRAWN = 1000
 
 
-def _bounds(matrix: Matrix) -> dict[str, tuple[float, float]]:
-    """Dirichlet intervals of the averages; none above the number of labels for which drawing takes seconds."""
-    if isinstance(matrix, Cells) or len(matrix.labels) > _MOST_LABELS_DRAWN or not matrix.total:
-        return {}
-    from deconfuse.measure.intervals import intervals
-
-    drawn = intervals(matrix, rng=np.random.default_rng(0))
-    names = ("macro_precision", "macro_recall", "macro_f1", "balanced_accuracy", "kappa", "mcc")
-    found = {name: getattr(drawn, name) for name in names}
-    return {name: (interval.low, interval.high) for name, interval in found.items()}
+def _drawn(matrix: Matrix, binary: NDArray[np.int64] | None) -> Intervals | None:
+    """Intervals from draws; None for the matrix of a multi-label evaluation, and where drawing would take seconds."""
+    if binary is not None or len(matrix.labels) > _MOST_LABELS_DRAWN or not matrix.total:
+        return None
+    return intervals(matrix, rng=np.random.default_rng(0))
 
 
-def _label_scores_json(matrix: Matrix, binary: NDArray[np.int64] | None) -> list[dict[str, Any]]:
+def _label_scores_json(
+    matrix: Matrix, binary: NDArray[np.int64] | None, drawn: Intervals | None
+) -> list[dict[str, Any]]:
     scores = label_scores(matrix) if binary is None else label_scores_from_binary(binary)
+    unknown = np.full(len(matrix.labels), math.nan)
+    low, high = (unknown, unknown) if drawn is None else drawn.f1
     return [
         {
             "label": label,
@@ -247,7 +252,7 @@ def _label_scores_json(matrix: Matrix, binary: NDArray[np.int64] | None) -> list
             "correct": _plain(scores.true_positives[k]),
             "recall": _rate_json(scores.true_positives[k], scores.support[k]),
             "precision": _rate_json(scores.true_positives[k], scores.predicted[k]),
-            "f1": {"value": _plain(scores.f1[k])},
+            "f1": {"value": _plain(scores.f1[k]), "low": _plain(low[k]), "high": _plain(high[k])},
         }
         for k, label in enumerate(matrix.labels)
     ]

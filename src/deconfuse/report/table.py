@@ -50,7 +50,7 @@ from deconfuse.report.terminal import (
     wrap,
 )
 
-Style = Literal["both", "stacked", "share", "count", "short"]
+Style = Literal["both", "stacked", "share", "percent", "count", "short"]
 
 _STACKED_LABELS = 20
 _SHORTEST_HEAD = 6
@@ -113,7 +113,8 @@ def _layout(shown: Grid, margins: Sequence[_Margin], width: int) -> _Layout | No
     n_labels = len(shown.columns)
     attempts: list[tuple[Style, str]]
     if shown.normalize != "none":
-        attempts = [("share", "full"), ("share", "short"), ("share", "number"), ("share", "tight")]
+        attempts = [("share", "full"), ("share", "short"), ("share", "number")]
+        attempts += [("percent", "full"), ("percent", "short"), ("percent", "number"), ("percent", "tight")]
     else:
         attempts = [("both", "full"), ("both", "short")]
         if n_labels <= _STACKED_LABELS:
@@ -199,8 +200,9 @@ def _sum_text(shown: Grid, column: int, style: Style) -> str:
 def _cell(shown: Grid, row: int, column: int, style: Style) -> tuple[str, ...]:
     """The lines of text in one cell."""
     count, denominator = shown.counts[row, column], shown.denominators[row, column]
-    if style == "share":
-        return (ZERO_TEXT if denominator and not count else percent_text(count, denominator, decimals=1),)
+    if style in ("share", "percent"):
+        decimals = 1 if style == "share" else 0
+        return (ZERO_TEXT if denominator and not count else percent_text(count, denominator, decimals=decimals),)
     if not count:
         return (ZERO_TEXT, "") if style == "stacked" else (f"{ZERO_TEXT}{'':5}",) if style == "both" else (ZERO_TEXT,)
     if style == "short":
@@ -289,7 +291,8 @@ def _legend(shown: Grid, layout: _Layout, width: int, *, color: bool) -> list[st
     content = {
         "both": f"{what} and their {DENOMINATORS[shown.normalize]}",
         "stacked": f"{what}, below them their {DENOMINATORS[shown.normalize]}",
-        "share": DENOMINATORS[shown.normalize],
+        "share": f"the {DENOMINATORS[shown.normalize]}",
+        "percent": f"the {DENOMINATORS[shown.normalize]}",
         "count": what,
         "short": f"{what} (k thousand, M million; --format csv has them in full)",
     }[layout.style]
