@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deconfuse.measure.coding import BLOCK
 from deconfuse.measure.rates import wilson
 from deconfuse.names import natural_key
+
+Places = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +60,16 @@ def rank_pairs(
     by_name = sorted(range(len(labels)), key=lambda place: natural_key(labels[place]))
     rank = np.empty(len(labels), np.intp)
     rank[by_name] = np.arange(len(labels))
-    keys = (wilson(counts, support[true])[0], counts, -rank[true], -rank[predicted])
-    order = _first(keys, max(n, 0))
+    low_ends = np.empty(len(counts))
+    for block in (slice(start, start + BLOCK) for start in range(0, len(counts), BLOCK)):
+        low_ends[block] = wilson(counts[block], support[true[block]])[0]
+    keys = (
+        lambda at: low_ends[at],
+        lambda at: counts[at],
+        lambda at: -rank[true[at]],
+        lambda at: -rank[predicted[at]],
+    )
+    order = _first(keys, len(counts), max(n, 0))
     low, high = wilson(counts[order], support[true[order]])
     return tuple(
         Pair(
@@ -73,20 +85,20 @@ def rank_pairs(
     )
 
 
-def _first(keys: tuple[NDArray[Any], ...], n: int) -> NDArray[np.intp]:
-    """Where the n highest stand, highest first; later keys decide between equals.
+def _first(keys: Sequence[Callable[[Places], NDArray[Any]]], size: int, n: int) -> Places:
+    """Where the n highest of `size` stand, highest first; later keys decide between equals.
 
-    Sorting everything would take seconds where millions of cells hold something.
+    Sorting everything would take seconds where millions of cells hold something, and so would later keys.
     """
-    chosen, open_ = [], np.arange(len(keys[0]))
+    chosen, open_ = [], np.arange(size)
     for key in keys:
         if len(open_) <= n or n == 0:
             break
-        values = key[open_]
+        values = key(open_)
         bar = np.partition(values, -n)[-n]
         sure = open_[values > bar]
         chosen.append(sure)
         n -= len(sure)
         open_ = open_[values == bar]
     found = np.concatenate([*chosen, open_[:n]])
-    return found[np.lexsort(tuple(-key[found] for key in reversed(keys)))]
+    return found[np.lexsort(tuple(-key(found) for key in reversed(keys)))]
