@@ -79,7 +79,15 @@ def with_source_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--labels", "chosen", metavar="A,B|@FILE", help="Only these labels; the others are summed as (other).")
 @click.option("--wide", is_flag=True, help="CSV as a table instead of one pair a line.")
-@click.option("--findings", "n_findings", type=click.IntRange(min=0), default=3, show_default=True, metavar="N")
+@click.option(
+    "--findings",
+    "n_findings",
+    type=click.IntRange(min=0),
+    default=3,
+    show_default=True,
+    metavar="N",
+    help="How many findings to print below the table.",
+)
 @with_source_options
 @click.option("--font", type=click.Path(path_type=Path), help="PNG: a TrueType or OpenType file for all text.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Write to this file.")
