@@ -350,7 +350,7 @@ def _count(
     )
     query = (
         f"SELECT {_trimmed('t')} AS true_label, {_trimmed('p')} AS predicted_label, sum(n)::BIGINT n, {summed} "  # noqa: S608
-        f"FROM ({grouped}) GROUP BY 1, 2 ORDER BY 1, 2"
+        f"FROM ({grouped}) GROUP BY 1, 2"
     )
     table = db.sql(query, params=[reader.path]).to_arrow_table()
     n_rows = int(pc.sum(table.column("n")).as_py() or 0)
