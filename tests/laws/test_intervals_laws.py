@@ -126,30 +126,24 @@ def random_truth(rng: np.random.Generator, n_labels: int, accuracy: float) -> ND
     return shares
 
 
-def coverage(n_labels: int, images: int, accuracy: float, *, repetitions: int, draws: int) -> tuple[float, float]:
-    """How often the intervals of macro F1 and of accuracy hold the truth."""
+def coverage(n_labels: int, images: int, accuracy: float, *, repetitions: int, draws: int) -> float:
+    """How often the interval of macro F1 holds the truth; every repetition has confusions of its own."""
     rng = np.random.default_rng([n_labels, images, int(100 * accuracy)])
-    labels, covered = tuple(f"l{i}" for i in range(n_labels)), np.zeros(2)
+    labels, covered = tuple(f"l{i}" for i in range(n_labels)), 0
     for _ in range(repetitions):
         shares = random_truth(rng, n_labels, accuracy)
         f1 = np.mean(2 * np.diag(shares) / (1 + shares.sum(axis=0)))
         counted = np.zeros((n_labels + 1, n_labels + 1), np.int64)
         counted[:-1, :-1] = rng.multinomial(images, shares)
-        found = intervals(ConfusionMatrix(labels, counted), rng=rng, draws=draws)
-        covered += (
-            found.macro_f1.low <= f1 <= found.macro_f1.high,
-            (found.accuracy.low <= accuracy <= found.accuracy.high),
-        )
-    return covered[0] / repetitions, covered[1] / repetitions
+        found = intervals(ConfusionMatrix(labels, counted), rng=rng, draws=draws).macro_f1
+        covered += found.low <= f1 <= found.high
+    return covered / repetitions
 
 
 @pytest.mark.parametrize(("n_labels", "images", "accuracy"), [(2, 10, 0.7), (10, 30, 0.9)])
 def test_macro_f1_is_covered(n_labels: int, images: int, accuracy: float) -> None:
     """A small version of the grid below, with room for the chance of few repetitions."""
-    f1, right = coverage(n_labels, images, accuracy, repetitions=250, draws=200)
-
-    assert 0.88 <= f1 <= 0.99
-    assert 0.88 <= right <= 0.995
+    assert 0.88 <= coverage(n_labels, images, accuracy, repetitions=250, draws=200) <= 0.99
 
 
 @pytest.mark.slow
@@ -157,8 +151,5 @@ def test_macro_f1_is_covered(n_labels: int, images: int, accuracy: float) -> Non
 @pytest.mark.parametrize("images", IMAGES)
 @pytest.mark.parametrize("n_labels", LABEL_COUNTS)
 def test_macro_f1_is_covered_everywhere(n_labels: int, images: int, accuracy: float) -> None:
-    """Macro F1 and accuracy are covered 90 to 98 % for all numbers of labels, images a label and accuracies."""
-    f1, right = coverage(n_labels, images, accuracy, repetitions=1000, draws=400)
-
-    assert 0.9 <= f1 <= 0.98
-    assert 0.9 <= right <= 0.98
+    """Macro F1 is covered 90 to 98 % for all numbers of labels, images a label and accuracies."""
+    assert 0.9 <= coverage(n_labels, images, accuracy, repetitions=1000, draws=250) <= 0.98
