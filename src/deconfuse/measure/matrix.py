@@ -189,7 +189,7 @@ class ConfusionMatrix:
             Invalid: lengths differ or a label is unknown.
 
         Source: M. Heydarian, T. E. Doyle, R. Samavi, "MLCM: Multi-Label Confusion Matrix", IEEE Access 10 (2022)
-            19083-19095, section III. The authors' program deviates from their text where several labels are missed
+            19083-19095. The authors' program deviates from their text where several labels are missed
             and several invented; the text is followed here.
         """
         texts = label_texts(labels)

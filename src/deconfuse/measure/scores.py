@@ -168,7 +168,7 @@ def overall(matrix: Matrix) -> Overall:
     *No label* takes part in accuracy, kappa and MCC as one more outcome, so that every sample counts.
 
     Source: J. Cohen, Educational and Psychological Measurement 20 (1960) 37-46 (kappa); J. Gorodkin, Computational
-        Biology and Chemistry 28 (2004) 367-374, eq. 8 (MCC for several labels); C. D. Manning, P. Raghavan, H.
+        Biology and Chemistry 28 (2004) 367-374 (MCC for several labels); C. D. Manning, P. Raghavan, H.
         Schütze, Introduction to Information Retrieval (2008), section 13.6 (micro and macro averages).
     """
     scores = label_scores(matrix)
