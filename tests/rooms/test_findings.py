@@ -159,7 +159,21 @@ def test_at_most_fifty_pairs_become_findings() -> None:
     found = find(ConfusionMatrix(tuple(f"l{k}" for k in range(30)), np.pad(counts, (0, 1))))
 
     assert len(of_kind(found, "confusion")) == LIMIT
-    assert of_kind(found, "scattered")[0].evidence["pairs"] == 30 * 29 // 2 - LIMIT
+    assert of_kind(found, "scattered")[0].evidence == {
+        "numerator": 5 * 30 * 29 - 10 * LIMIT,
+        "denominator": 5 * 30 * 29,
+        "pairs": 30 * 29 // 2 - LIMIT,
+        "certain": 0,
+    }
+
+
+def test_uncertain_pairs_claim_no_direction() -> None:
+    """What may be chance is not said to go one way."""
+    cells: Triples = [(f"l{k}", f"l{j}", 3) for k in range(6) for j in range(6) if j != k]
+    cells += [("l0", "l1", 4), *((f"l{k}", f"l{k}", 90) for k in range(6))]
+    for finding in of_kind(find(matrix_from_cells(cells)), "confusion"):
+        assert finding.evidence["certainty"] == "maybe"
+        assert "one way" not in finding.sentence
 
 
 def test_images_without_a_label_are_their_own_finding() -> None:

@@ -51,8 +51,8 @@ class Confusion:
             chance does not explain it.
         is_certain: whether `q_value` is at most FALSE_DISCOVERY_RATE.
         direction_p: p-value of the test that both directions have the same rate; NaN where one label has no images.
-        direction: "one" where `main` dominates, "both" where each direction is beyond chance by itself, otherwise
-            "unknown".
+        direction: "one" where the pair is certain and `main` dominates, "both" where each direction is beyond chance
+            by itself, otherwise "unknown".
     """
 
     main: Pair
@@ -68,7 +68,8 @@ class Confusions:
     """The confused pairs of a matrix.
 
     Attributes:
-        pairs: ranked by the lower bound of the main direction, then by its count, then by names; at most `limit`.
+        pairs: ranked by the lower bound of the main direction, then by its count, then by the order of labels; those
+            asked for.
         n_pairs: how many unordered pairs are confused at least once, those beyond the limit included.
         n_certain: how many of them are certain.
         n_confused: the (weighted) number of images, or label decisions, that lie off the diagonal.
@@ -130,12 +131,14 @@ def entries(matrix: Matrix) -> Entries:
     return Entries(np.where(true == k, -1, true), np.where(predicted == k, -1, predicted), count.astype(np.float64))
 
 
-def confusions(matrix: Matrix, *, limit: int | None = None) -> Confusions:
+def confusions(matrix: Matrix, *, limit: int | None = None, singles_up_to: int | None = None) -> Confusions:
     """The pairs of labels that are confused in `matrix`, most certain to be frequent first.
 
     Args:
         matrix: counts; only cells between two different labels are looked at.
         limit: give at most so many pairs; None gives all.
+        singles_up_to: give pairs that are neither certain nor met twice only until there are so many pairs; None
+            gives all.
 
     The chance rate of a pair is (errors between all other labels + 1) / (chances for them + CHANCES_OF_PRIOR), where
     every image has one chance to be given each wrong label. Leaving the pair itself out keeps one strong confusion
@@ -160,9 +163,14 @@ def confusions(matrix: Matrix, *, limit: int | None = None) -> Confusions:
     low, high = _interval(counts, supports)
     main = (np.nan_to_num(low[1], nan=-1.0) > np.nan_to_num(low[0], nan=-1.0)).astype(np.int64)
     columns = np.arange(first.size)
-    ranking = np.lexsort((second, first, -counts[main, columns], -low[main, columns]))[:limit]
+    ranking = np.lexsort((second, first, -counts[main, columns], -low[main, columns]))
+    n_certain = int((q_values.min(axis=0) <= FALSE_DISCOVERY_RATE).sum())
+    if singles_up_to is not None:
+        is_pattern = np.any((q_values <= FALSE_DISCOVERY_RATE) | (counts >= MIN_PATTERN), axis=0)[ranking]
+        n_singles = max(0, singles_up_to - int(is_pattern.sum()))
+        ranking = ranking[is_pattern | (np.cumsum(~is_pattern) <= n_singles)]
     pairs = []
-    for index in ranking.tolist():
+    for index in ranking[:limit].tolist():
         names = (matrix.labels[int(first[index])], matrix.labels[int(second[index])])
         sides = []
         for row in (int(main[index]), 1 - int(main[index])):
@@ -170,7 +178,6 @@ def confusions(matrix: Matrix, *, limit: int | None = None) -> Confusions:
             share = n / m if m else float("nan")
             sides.append(Pair(names[row], names[1 - row], n, m, share, float(low[row, index]), float(high[row, index])))
         pairs.append(_confusion(sides[0], sides[1], q_values[:, index]))
-    n_certain = int((q_values.min(axis=0) <= FALSE_DISCOVERY_RATE).sum())
     return Confusions(tuple(pairs), int(first.size), n_certain, n_confused, chance)
 
 
@@ -190,9 +197,10 @@ def _both_directions(off: Entries, k: int) -> tuple[NDArray[np.int64], NDArray[n
 def _confusion(main: Pair, reverse: Pair, q_values: NDArray[np.float64]) -> Confusion:
     p = direction_p(main.count, reverse.count, supports=(main.support, reverse.support))
     both = bool((q_values <= FALSE_DISCOVERY_RATE).all())
-    direction: Direction = "one" if p < DIRECTION_LEVEL else "both" if both else "unknown"
     q = float(q_values.min())
-    return Confusion(main, reverse, q, q <= FALSE_DISCOVERY_RATE, p, direction)
+    is_certain = q <= FALSE_DISCOVERY_RATE
+    direction: Direction = "one" if is_certain and p < DIRECTION_LEVEL else "both" if both else "unknown"
+    return Confusion(main, reverse, q, is_certain, p, direction)
 
 
 def direction_p(count: float, reverse: float, *, supports: tuple[float, float] = (1.0, 1.0)) -> float:

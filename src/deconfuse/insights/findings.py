@@ -28,7 +28,7 @@ import numpy as np
 
 from deconfuse.errors import Invalid
 from deconfuse.insights import balance
-from deconfuse.insights.confusions import Confusion, confusions, entries
+from deconfuse.insights.confusions import Confusion, Confusions, confusions, entries
 from deconfuse.insights.wording import called, images, listing, name, number, percent, plural, rate, short
 from deconfuse.measure.matrix import OTHER, Matrix, Pair
 from deconfuse.measure.rates import wilson
@@ -132,22 +132,16 @@ def find(
 
 def _confused(matrix: Matrix) -> Iterator[Finding]:
     """One finding a confused pair, one for the errors without a pattern, or the one that says there are none."""
-    found = confusions(matrix)
+    found = confusions(matrix, limit=LIMIT, singles_up_to=MIN_LISTED)
     if not found.n_pairs:
         yield _none_confused(matrix)
         return
-    patterns = [pair for pair in found.pairs if pair.is_certain or max(pair.main.count, pair.reverse.count) >= 2]
-    chosen = {id(pair) for pair in patterns[:LIMIT]}
     for pair in found.pairs:
-        if len(chosen) < MIN_LISTED:
-            chosen.add(id(pair))
-    listed = [pair for pair in found.pairs if id(pair) in chosen]
-    for pair in listed:
         yield _confusion(pair, matrix.unit)
-    rest = found.n_pairs - len(listed)
+    rest = found.n_pairs - len(found.pairs)
     if rest:
-        n_rest = found.n_confused - sum(pair.main.count + pair.reverse.count for pair in listed)
-        yield _scattered(n_rest, rest, found.n_confused, matrix.unit)
+        n_rest = found.n_confused - sum(pair.main.count + pair.reverse.count for pair in found.pairs)
+        yield _scattered(n_rest, rest, found, matrix.unit)
 
 
 def _confusion(pair: Confusion, unit: str) -> Finding:
@@ -229,12 +223,14 @@ def _confusion_advice(pair: Confusion) -> str:
     )
 
 
-def _scattered(n: float, n_pairs: int, n_confused: float, unit: str) -> Finding:
+def _scattered(n: float, n_pairs: int, found: Confusions, unit: str) -> Finding:
+    """The errors of the pairs that are not listed; where certain pairs are among them, it says how many."""
     noun = plural(n, "image" if unit == "samples" else "label decision")
     where = f"spread over {number(n_pairs)} further pairs of labels" if n_pairs > 1 else "in one further pair of labels"
-    is_all = " and form no pattern" if n_pairs > 1 else ""
-    sentence = f"{number(n)} more {noun} {plural(n, 'lies', 'lie')} {where}{is_all}."
-    return Finding("scattered", sentence, {"numerator": n, "denominator": n_confused, "pairs": n_pairs}, (), 0.0)
+    more = found.n_certain - sum(pair.is_certain for pair in found.pairs)
+    end = f", {number(more)} of them more than chance" if more else " and form no pattern" if n_pairs > 1 else ""
+    evidence = {"numerator": _whole(n), "denominator": _whole(found.n_confused), "pairs": n_pairs, "certain": more}
+    return Finding("scattered", f"{number(n)} more {noun} {plural(n, 'lies', 'lie')} {where}{end}.", evidence, (), 0.0)
 
 
 def _none_confused(matrix: Matrix) -> Finding:
