@@ -64,7 +64,7 @@ def test_folder(tmp_path: Path) -> None:
         "s3://bucket/x/dogs/b": ("dogs",),
     }
     assert "1 files (dogs/notes.txt)" in result.stderr
-    assert "wrote 3 lines to" in result.stderr
+    assert "3 lines" in result.stderr
     assert result.stdout == ""
 
 

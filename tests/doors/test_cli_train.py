@@ -328,19 +328,29 @@ def test_an_interruption_leaves_nothing_within_a_second(
     slow_images: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     """Ctrl-C in the middle of the images: exit code 130 (143 when told to terminate), no run and no partial one."""
-    environment = os.environ | {"DECONFUSE_CACHE": str(tmp_path / "cache"), "DECONFUSE_THREADS": "1"}
-    command = [sys.executable, "-m", "deconfuse", "train", str(slow_images), "-o", str(tmp_path / "runs" / "run")]
+    seconds = []
+    for turn in range(3):  # other work on the machine can only make it slower
+        code, needed = interrupted(slow_images, tmp_path / f"runs{turn}", number)
+        seconds.append(needed)
+
+        assert code == 128 + number
+        assert left_in(tmp_path / f"runs{turn}") == []
+        if needed < 1:
+            break
+    assert min(seconds) < 1
+
+
+def interrupted(images: Path, runs: Path, number: signal.Signals) -> tuple[int, float]:
+    """(exit code, seconds from the signal to the end) of a training that is interrupted in the middle of its images."""
+    environment = os.environ | {"DECONFUSE_CACHE": str(runs.parent / "cache"), "DECONFUSE_THREADS": "1"}
+    command = [sys.executable, "-m", "deconfuse", "train", str(images), "-o", str(runs / "run")]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        wait_for(lambda: any((tmp_path / "runs").glob("run.partial-*")))
+        wait_for(lambda: any(runs.glob("run.partial-*")))
         time.sleep(0.7)
         start = time.monotonic()
         process.send_signal(number)
         process.communicate(timeout=20)
-        seconds = time.monotonic() - start
-
-    assert process.returncode == 128 + number
-    assert seconds < 1
-    assert left_in(tmp_path / "runs") == []
+        return process.returncode, time.monotonic() - start
 
 
 def wait_for(happened: Callable[[], bool]) -> None:

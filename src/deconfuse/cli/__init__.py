@@ -7,6 +7,7 @@ their bodies, so that `deconfuse --help` answers at once.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -96,10 +97,9 @@ def main() -> NoReturn:
         _leave_at_once(130)
     except _Told as told:
         _leave_at_once(128 + told.number)
-    except BrokenPipeError:
-        # The reader of our output has gone: close stdout so that nothing complains at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+    except SystemExit:
+        # click leaves this way when the reader of our output has gone, as `head` does when it has enough.
+        _leave_at_once(0)
     except Exception:  # noqa: BLE001  # the last line of defence: a bug must end in exit code 70, with its trace
         import traceback
 
@@ -128,6 +128,7 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 def _leave_at_once(code: int) -> NoReturn:
     """End now: what had to be put in order is in order, and threads at work on images are not waited for."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
     os._exit(code)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deconfuse.cli.options import bucket_option, force_option, quiet_option
+from deconfuse.cli.output import write_result
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -272,57 +273,6 @@ def read_font(path: Path | None) -> bytes | None:
         return None if path is None else path.read_bytes()
     except OSError:
         raise NotFound("font", str(path)) from None
-
-
-def write_result(data: str | bytes, output: Path | None, *, force: bool) -> None:
-    """Give a command's result to stdout, or to the file `output`.
-
-    Raises:
-        AlreadyExists: the file exists and `force` is not set.
-    """
-    if output is not None:
-        from deconfuse.engine.sinks import write_whole
-
-        refuse_device(output)
-        write_whole(output, data.encode() if isinstance(data, str) else data, replace=force)
-        click.echo(f"wrote {output}", err=True)
-        return
-    try:
-        if isinstance(data, str):
-            _let_stdout_take_any_letter()
-            # click would take the colours out of what a pipe gets, even where FORCE_COLOR asks for them.
-            click.echo(data, nl=False, color=True)
-        else:
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        leave_quietly()
-
-
-def refuse_device(output: Path) -> None:
-    """Return unless `output` is a device or a pipe, which renaming a file onto it would destroy.
-
-    Raises:
-        Invalid: it is one.
-    """
-    from deconfuse.errors import Invalid
-
-    if output.exists() and not output.is_file():
-        raise Invalid("--output", f"{output} is no ordinary file; leave --output out and redirect stdout instead")
-
-
-def _let_stdout_take_any_letter() -> None:
-    # In a terminal that is not UTF-8 a letter it lacks is spelled with a code; failing would show nothing at all.
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
-
-
-def leave_quietly() -> None:
-    """End with exit code 0 because the reader of our output has gone, as `head` does when it has enough."""
-    import os
-
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    raise click.exceptions.Exit(0)
 
 
 @click.command()

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from deconfuse.cli.options import quiet_option
+from deconfuse.cli.output import show
 
 
 @click.command()
@@ -38,7 +39,7 @@ def predict(run: Path, images: tuple[str, ...], top: int, threshold: str | None,
     for answer in answers:
         if answer.problem is not None:
             click.echo(f"error: {answer.uri}: {answer.problem.message} [{answer.problem.code}]", err=True)
-    click.echo(_FORMATS[form]([(answer.uri, answer.labels(top=top, threshold=level)) for answer in good]), nl=False)
+    show(_FORMATS[form]([(answer.uri, answer.labels(top=top, threshold=level)) for answer in good]))
     if not good:
         raise errors.BadData("no image could be read")
 

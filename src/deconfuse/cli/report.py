@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from deconfuse.cli.matrix import evaluate, read_labels, refuse_device, show_notes, with_source_options
+from deconfuse.cli.matrix import evaluate, read_labels, show_notes, with_source_options
 from deconfuse.cli.options import bucket_option, force_option, quiet_option
+from deconfuse.cli.output import refuse_output
 
 
 @click.command()
@@ -33,11 +34,9 @@ def report(
     SOURCE is anything that `deconfuse matrix` reads. The page needs no network; it may be mailed. Thumbnails come
     from the cache, then from the images themselves; where neither is at hand a placeholder names the image.
     """
-    from deconfuse import app, errors
+    from deconfuse import app
 
-    refuse_device(output)
-    if not force and (output.exists() or output.is_symlink()):
-        raise errors.AlreadyExists("file", str(output), "choose another name, or replace it with --force")
+    refuse_output(output, force=force)
     evaluation = evaluate(source, labels=read_labels(chosen), **options)
     if not quiet:
         show_notes(evaluation)

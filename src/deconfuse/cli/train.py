@@ -11,6 +11,7 @@ from deconfuse.cli.options import bucket_option, quiet_option
 
 if TYPE_CHECKING:
     from deconfuse.engine.run import Run
+    from deconfuse.measure.matrix import Matrix
     from deconfuse.tables import Problem
 
 SHOWN_PROBLEMS = 20
@@ -81,20 +82,27 @@ def show_problems(problems: tuple[Problem, ...], *, limit: int | None) -> None:
 
 def show_run(run: Run, *, n_findings: int) -> None:
     """Print what a training gave: its notes, the matrix, the findings, where everything is, what to do next."""
+    from deconfuse.cli.output import show
     from deconfuse.cli.terminal import terminal
     from deconfuse.report import text
 
     screen = terminal()
-    evaluation = run.evaluation()
-    for note in run.notes:
-        click.echo(note)
-    click.echo("")
-    click.echo(text.evaluation_text(evaluation.matrix, width=screen.width, color=screen.color))
+    found = run.evaluation()
+    parts = [
+        text.evaluation_text(found.matrix, width=screen.width, color=screen.color, notes=run.notes, binary=found.binary)
+    ]
     if n_findings:
-        click.echo("")
-        click.echo(text.findings_text(evaluation.findings, width=screen.width, color=screen.color, limit=n_findings))
-    click.echo(f"\nrun     {run.path}\nreport  {run.path / 'report.html'}")
-    worst = evaluation.matrix.most_confused(1)
-    if worst:
-        pair = worst[0]
-        click.echo(f"next    deconfuse images {run.path} --true {pair.true!r} --predicted {pair.predicted!r}")
+        parts.append(text.findings_text(found.findings, width=screen.width, color=screen.color, limit=n_findings))
+    parts.append(f"run     {run.path}\nreport  {run.path / 'report.html'}\n{next_step(run, found.matrix)}")
+    show("\n".join(parts))
+
+
+def next_step(run: Run, matrix: Matrix) -> str:
+    """The command that shows the images of the cell that most deserves it, or nothing."""
+    import shlex
+
+    if not matrix.most_confused(1):
+        return ""
+    pair = matrix.most_confused(1)[0]
+    cell = f"--true {shlex.quote(pair.true)} --predicted {shlex.quote(pair.predicted)}"
+    return f"next    deconfuse images {shlex.quote(str(run.path))} {cell}\n"

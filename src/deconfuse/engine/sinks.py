@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from deconfuse.errors import AlreadyExists, DeconfuseError, Denied, Unavailable
+from deconfuse.errors import AlreadyExists, DeconfuseError, Denied, Invalid, Unavailable
 
 
 class Sink(Protocol):
@@ -97,16 +97,29 @@ def refuse_taken(target: Path) -> None:
         raise AlreadyExists("output", str(target), "choose another --output, or remove it first")
 
 
+def refuse_file(path: Path, *, replace: bool) -> None:
+    """Return if a file may be written at `path`.
+
+    Raises:
+        AlreadyExists: something is there and `replace` is False.
+        Invalid: a directory, device or pipe is there, which renaming a file onto it would destroy.
+    """
+    if path.exists() and not path.is_file():
+        raise Invalid("--output", f"{path} is no ordinary file; leave --output out and redirect stdout instead")
+    if not replace and (path.exists() or path.is_symlink()):
+        raise AlreadyExists("file", str(path), "choose another name, or replace it with --force")
+
+
 def write_whole(path: Path, data: bytes, *, replace: bool = False) -> None:
     """Write `data` to `path` so that the file appears whole or not at all.
 
     Raises:
         AlreadyExists: the file exists and `replace` is False.
+        Invalid: `path` is a directory, a device or a pipe.
         Denied: the directory is missing or may not be written.
         Unavailable: the disk is full.
     """
-    if not replace and (path.exists() or path.is_symlink()):
-        raise AlreadyExists("file", str(path), "choose another name, or replace it with --force")
+    refuse_file(path, replace=replace)
     partial = path.with_name(f"{path.name}.partial-{secrets.token_hex(4)}")
     try:
         partial.write_bytes(data)
