@@ -488,6 +488,13 @@ BAD: dict[str, tuple[bytes, dict[str, Any], type[DeconfuseError], str]] = {
         BadData,
         "beyond use",
     ),
+    "a matrix with a broken date": (
+        matrix_json(ConfusionMatrix.empty(["a"])).replace('"stamp": null', '"stamp": {"date": "x"}').encode(),
+        {},
+        BadData,
+        "beyond use",
+    ),
+    "wide in latin-1": (b"true\\predicted,a\na,1\n" * 60_000 + b"\xe9,1\n", {}, BadData, "UTF-8"),
     "a manifest": (
         b'{"source-ref":"s3://bucket/k.png","x":1,"x-metadata":{"class-name":"a"}}\n',
         {},
@@ -518,10 +525,16 @@ def test_a_directory_that_is_no_run(tmp_path: Path) -> None:
         read_evaluation(tmp_path)
     path = run(tmp_path / "r")
     (path / "card.json").write_text("{")
-    with pytest.raises(Damaged, match="not JSON"):
+    with pytest.raises(Damaged, match="not the card of this run"):
         read_evaluation(path)
     (path / "card.json").write_text("[]")
-    with pytest.raises(Damaged, match="not the card"):
+    with pytest.raises(Damaged, match="labels, thresholds, project and version are needed"):
+        read_evaluation(path)
+    (path / "card.json").write_text(json.dumps(card(labels=["a", "b", "c"])))
+    with pytest.raises(Damaged, match="not those of"):
+        read_evaluation(path)
+    (path / "card.json").write_text(json.dumps(card(created="yesterday")))
+    with pytest.raises(Damaged, match="yesterday"):
         read_evaluation(path)
     (path / "predictions.parquet").unlink()
     with pytest.raises(NotFound, match=r"predictions\.parquet"):

@@ -186,9 +186,10 @@ def read_matrix_json(data: bytes, name: str) -> Counted:
     try:
         triples = [(cell["true_label"], cell["predicted_label"], cell["count"]) for cell in content["cells"]]
         matrix = _from_triples(triples, content["labels"], content["unit"])
-    except (KeyError, TypeError, ValueError, pa.ArrowException, DeconfuseError) as error:
+        said = content.get("stamp") or {}
+        made = datetime.fromisoformat(said["date"]) if said.get("date") else None
+    except (AttributeError, KeyError, TypeError, ValueError, pa.ArrowException, DeconfuseError) as error:
         raise BadData(f"{name} is a matrix of deconfuse, but changed beyond use ({error})") from None
-    said = content.get("stamp") or {}
     return Counted(
         matrix=matrix,
         n_images=said.get("n_images") or round(float(matrix.total)),
@@ -196,7 +197,7 @@ def read_matrix_json(data: bytes, name: str) -> Counted:
         split=said.get("split"),
         model=said.get("model"),
         data_hash=said.get("data_hash"),
-        made=datetime.fromisoformat(said["date"]) if said.get("date") else None,
+        made=made,
     )
 
 
@@ -206,7 +207,10 @@ def read_wide_csv(data: bytes, name: str) -> Counted:
     Raises:
         BadData: it holds shares, is ragged, holds what is no count, or its rows and columns have other labels.
     """
-    text = data.decode("utf-8", errors="replace")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise BadData(f"{name} is not text in UTF-8; save the file as UTF-8") from None
     head = text.lstrip().partition("\n")[0]
     delimiter = max(",;\t|", key=lambda mark: "".join(head.split('"')[::2]).count(mark))
     rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]

@@ -29,7 +29,7 @@ from deconfuse.engine.sources import Source, opened, shape_of
 from deconfuse.engine.tally import Format, count_file
 from deconfuse.engine.verdicts import Rule, check_threshold, judge, judge_snapshot
 from deconfuse.engine.viewing import ANY, cell_images, matrix_view, rule_in_words, stamp
-from deconfuse.errors import BadData, Damaged, Invalid, NotFound
+from deconfuse.errors import BadData, Damaged, Denied, Invalid, NotFound
 from deconfuse.formats.evaluation import SnapshotRow, read_snapshot
 from deconfuse.formats.predictions import read_predictions
 from deconfuse.insights.wording import plural
@@ -184,14 +184,27 @@ def _read_run(path: Path, *, split: SplitChoice, threshold: Threshold, labels: S
     except FileNotFoundError as error:
         name = Path(str(error.filename)).name
         raise NotFound("run", str(path), f"{name} is not there; `deconfuse train` makes one") from None
+    except PermissionError as error:
+        raise Denied(f"{error.filename} may not be read") from None
+    table = read_predictions(predictions)
     try:
         card = json.loads(content)
-    except ValueError as error:
-        raise Damaged(str(path / "card.json"), f"it is not JSON ({error})") from None
+        _check_card(card, labels_of(table))
+        return run_evaluation(card, table, split=split, threshold=threshold, labels=labels, title=str(path))
+    except (KeyError, TypeError, ValueError) as error:
+        raise Damaged(str(path / "card.json"), f"it is not the card of this run ({error})") from None
+
+
+def _check_card(card: Any, labels: tuple[str, ...]) -> None:
+    """Return if `card` fits predictions of `labels`.
+
+    Raises:
+        ValueError: it does not.
+    """
     if not isinstance(card, dict) or not {"labels", "thresholds", "project", "version"} <= card.keys():
-        raise Damaged(str(path / "card.json"), "it is not the card of a run")
-    table = read_predictions(predictions)
-    return run_evaluation(card, table, split=split, threshold=threshold, labels=labels, title=str(path))
+        raise ValueError("labels, thresholds, project and version are needed")
+    if tuple(card["labels"]) != labels or len(card["thresholds"]) != len(labels):
+        raise ValueError("its labels are not those of predictions.parquet")
 
 
 def _is_ours(file: Source) -> bool:
@@ -208,7 +221,8 @@ def _own_predictions(
     file: Source, *, split: SplitChoice, threshold: Threshold, labels: Sequence[str] | None
 ) -> Evaluation:
     table = read_predictions(file.document())
-    return run_evaluation({}, table, split=split, threshold=threshold, labels=labels, title=file.name)
+    found = run_evaluation({}, table, split=split, threshold=threshold, labels=labels, title=file.name)
+    return replace(found, data_hash=_hash(file))
 
 
 def _snapshot(file: Source, threshold: Threshold) -> Evaluation:
