@@ -11,7 +11,6 @@ import pytest
 
 from deconfuse.errors import Invalid
 from deconfuse.insights.findings import LIMIT, Finding, Kind, find, find_at_thresholds
-from deconfuse.insights.wording import images, listing, name, percent, rate
 from deconfuse.measure.matrix import Cells, ConfusionMatrix, matrix_from_cells
 
 Triples = list[tuple[str | None, str | None, float]]
@@ -353,25 +352,3 @@ def test_findings_are_in_order_of_importance() -> None:
 
         assert importance == sorted(importance, reverse=True)
         assert all(0 <= value <= 1 for value in importance)
-
-
-def test_percentages_are_whole_and_round_half_to_even() -> None:
-    """12.5 is 12, 13.5 is 14, and a half that binary fractions miss is still a half."""
-    assert [percent(x) for x in (0.125, 0.135, 0.145, 0.5)] == ["12 %", "14 %", "14 %", "50 %"]
-    assert percent(float("nan")) == "–"
-    assert rate(0, 0) == "–"
-
-
-@pytest.mark.parametrize(
-    ("label", "shown"), [("T-shirt", "T-shirt"), ("7", "“7”"), ("a b", "“a b”"), ("Übel", "Übel"), ("x", "“x”")]
-)
-def test_names_in_sentences(label: str, shown: str) -> None:
-    """Words stand as they are, everything else in quotes."""
-    assert name(label) == shown
-    assert images(2, label) == f"{shown} images"
-
-
-def test_long_lists_are_cut_and_counted() -> None:
-    """A list of twenty names six and counts the others."""
-    assert listing([str(k) for k in range(20)]).endswith("5 and 14 more")
-    assert listing([]) == ""
