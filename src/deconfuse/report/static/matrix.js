@@ -1,5 +1,5 @@
 /**
- * `<confusion-matrix>`: a confusion matrix on a canvas, from 2 to 2,000 labels.
+ * `<confusion-matrix>`: a confusion matrix on a canvas, up to 2,000 labels.
  *
  *   const matrix = document.createElement('confusion-matrix');
  *   matrix.show({ labels: ['cat', 'dog'], cells: [0, 0, 7, 0, 1, 2, 1, 1, 9] });   // true, predicted, count, …
@@ -35,10 +35,8 @@ export class ConfusionMatrix extends HTMLElement {
   counts = new Counts(this.data);
   /** What the pointer or the keyboard is on, in places on the screen. @type {{ row: number, col: number } | null} */
   #active = null;
-  /** @type {{ true: number, predicted: number } | null} */
-  selected = null;
-  /** @type {Set<number>} */
-  #found = new Set();
+  /** @type {{ true: number, predicted: number } | null} */ selected = null;
+  /** @type {Set<number>} */ #found = new Set();
   #zoom = 1;
   #printing = false;
   /** @type {number[]} */ #rows = [];
@@ -77,7 +75,11 @@ export class ConfusionMatrix extends HTMLElement {
     this.scroller.addEventListener('keydown', (event) => this.#key(event));
     this.scroller.addEventListener('focus', () => this.#focus());
     this.scroller.addEventListener('blur', () => this.#point(null));
-    this.scroller.addEventListener('wheel', (event) => this.#wheel(event), { passive: false });
+    this.scroller.addEventListener('wheel', (event) => {
+      if (!event.ctrlKey && !event.metaKey) return;
+      event.preventDefault();
+      this.zoom(Math.exp(-event.deltaY / 200), event.offsetX, event.offsetY);
+    }, { passive: false });
     this.over.addEventListener('pointermove', (event) => this.#point(this.#hit(event), event));
     this.over.addEventListener('pointerleave', () => this.#point(null));
     this.over.addEventListener('click', (event) => {
@@ -263,8 +265,9 @@ export class ConfusionMatrix extends HTMLElement {
     let cell = fit(around(NAMES_FROM));
     cell = cell >= NAMES_FROM ? Math.min(cell, fit(around(cell))) : fit(around(1));
     if (cols <= 30) cell = Math.max(cell, 22);
-    const dots = devicePixelRatio || 1;
-    return around(Math.max(1, Math.floor(Math.min(cell * this.#zoom, 72 * Math.max(1, most / 62)) * dots) / dots));
+    cell = Math.min(cell * this.#zoom, Math.max(72, most));
+    const dots = (devicePixelRatio || 1) * (cell < 7 ? 2 : 1);
+    return around(Math.max(1, Math.floor(cell * dots) / dots));
   }
 
   #axis(/** @type {'row' | 'col'} */ side) {
@@ -421,7 +424,6 @@ export class ConfusionMatrix extends HTMLElement {
     const wide = right >= 100;
     const [rowTotals, colTotals] = this.settings.orientation === 'true' ? [this.counts.rows, this.counts.cols] : [this.counts.cols, this.counts.rows];
     const nouns = this.settings.orientation === 'true' ? ['images', 'recall', 'predictions', 'precision'] : ['predictions', 'precision', 'images', 'recall'];
-    // A decision is not an image: of a multi-label model the scores are those of the table, not shares of these rows.
     if (this.data.unit === 'label decisions') nouns.splice(0, 4, ...nouns.map((noun) => ({ images: 'decisions', recall: 'right', precision: 'right' })[noun] ?? noun));
     // Below the totals, for above them the names of the columns lean over.
     const small = { tone: this.#colour.muted, size: 10.5 };
@@ -536,7 +538,7 @@ export class ConfusionMatrix extends HTMLElement {
   }
 
   /** Point at a place: overlay, sentence, event. Without an event the keyboard did it, and the sentence is said. */
-  #point(/** @type {{ row: number, col: number } | null} */ place, /** @type {MouseEvent} */ event = undefined) {
+  #point(/** @type {{ row: number, col: number } | null} */ place, /** @type {MouseEvent | undefined} */ event = undefined) {
     const before = this.#active;
     this.#active = place;
     this.tip.hidden = !place;
@@ -592,12 +594,6 @@ export class ConfusionMatrix extends HTMLElement {
     else if (by !== undefined && !event.ctrlKey && !event.metaKey) this.zoom(by);
     else return;
     event.preventDefault();
-  }
-
-  #wheel(/** @type {WheelEvent} */ event) {
-    if (!event.ctrlKey && !event.metaKey) return;
-    event.preventDefault();
-    this.zoom(Math.exp(-event.deltaY / 200), event.offsetX, event.offsetY);
   }
 }
 

@@ -399,6 +399,9 @@ function showTwin() {
     el('tfoot', {}, el('tr', {}, el('th', { scope: 'row' }, 'all'), ...cols.map((p) => el('td', { className: 'n' }, number(at.cols[p]))), el('td', { className: 'n' }, '')))));
 }
 
+/** A control of the tools, by its name. @returns {any} */
+const field = (/** @type {string} */ name) => /** @type {HTMLFormElement} */ (get('#tools')).elements.namedItem(name);
+
 function listen() {
   const tools = /** @type {HTMLFormElement} */ (get('#tools'));
   tools.addEventListener('submit', (event) => event.preventDefault());
@@ -407,7 +410,7 @@ function listen() {
     if (name === 'find') return;
     if (name === 'scale') state.scaleChosen = true;
     // Counts span magnitudes, shares do not; a choice of one's own stays.
-    if (name === 'values' && !state.scaleChosen) tools.elements.scale.value = tools.elements.values.value === 'count' ? 'log' : 'linear';
+    if (name === 'values' && !state.scaleChosen) field('scale').value = field('values').value === 'count' ? 'log' : 'linear';
     apply();
     remember();
   });
@@ -470,7 +473,7 @@ function recall() {
   }
   const order = tools.querySelector(`option[value="${CSS.escape(kept.get('order') ?? '')}"]`);
   if (order) /** @type {HTMLOptionElement} */ (order).selected = true;
-  if (kept.get('diagonal') === 'off') tools.elements.diagonal.checked = false;
+  if (kept.get('diagonal') === 'off') field('diagonal').checked = false;
   state.scaleChosen = kept.has('scale');
   const cell = (kept.get('cell') ?? '').split('.').map(Number);
   return cell.length === 2 && cell.every((i) => Number.isInteger(i) && i >= 0 && i <= K) ? cell : null;

@@ -1,0 +1,63 @@
+"""Remake docs/images/report.png: what `report.html` of a run looks like in Chromium.
+
+    python scripts/screenshots.py                          of demo/run, which `make demo` leaves
+    python scripts/screenshots.py PAGE.html -o FILE.png    of any page
+
+Pictures show nothing but images that everybody may show: the demonstration's handwritten digits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).resolve().parents[1]
+ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+def shoot(page: Path, picture: Path, *, width: int = 1280, height: int = 900, element: str = "#matrix") -> None:
+    """Open a page as a user does, scroll to `element`, and write what is in the window as PNG.
+
+    Args:
+        page: an HTML file.
+        picture: where to write; its folder is made.
+        width: of the window, in CSS pixels.
+        height: of the window, in CSS pixels.
+        element: CSS selector of what to scroll to; "" leaves the page at its top.
+    """
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
+        window = browser.new_page(viewport={"width": width, "height": height}, reduced_motion="reduce")
+        window.goto(page.resolve().as_uri())
+        if element:
+            window.evaluate("(element) => document.querySelector(element).scrollIntoView()", element)
+        window.wait_for_timeout(200)
+        window.screenshot(path=picture)
+        browser.close()
+
+
+def main() -> int:
+    """Read the arguments and write the picture; 1 where something needed is missing."""
+    parser = argparse.ArgumentParser(description="Take the picture of a report that the documentation shows.")
+    parser.add_argument("page", type=Path, nargs="?", default=ROOT / "demo" / "run" / "report.html")
+    parser.add_argument("-o", "--output", type=Path, default=ROOT / "docs" / "images" / "report.png")
+    arguments = parser.parse_args()
+    page = arguments.page / "report.html" if arguments.page.is_dir() else arguments.page
+    if not page.is_file():
+        sys.stderr.write(f"{page} is not there; `make demo` writes it\n")
+        return 1
+    if not shutil.which("chromium"):
+        sys.stderr.write("Chromium is needed (Debian: apt-get install chromium)\n")
+        return 1
+    shoot(page, arguments.output)
+    sys.stdout.write(f"{arguments.output}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
