@@ -288,7 +288,7 @@ def make_card(
     n_test = len(samples) - n_train
     multi_label = trial.head.multi_label
     kind = "multi-label: an image may have several labels" if multi_label else "single-label: every image has one label"
-    share = f" ({n_test / len(samples):.0%})" if samples else ""
+    share = f" ({100 * n_test / len(samples):.0f} %)" if samples else ""
     divided = f"{n_train:,} training and {n_test:,} test images{share}, {len(trial.head.labels):,} labels, {kind}"
     return {
         "deconfuse": names.VERSION,
