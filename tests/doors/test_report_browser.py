@@ -69,8 +69,8 @@ def is_outside(url: str) -> bool:
 
 
 def said(page: Page, selector: str) -> str:
-    """The visible text of an element, with ordinary spaces."""
-    return re.sub(r"\s+", " ", page.locator(selector).inner_text()).strip()
+    """The visible text of an element, with ordinary spaces and without marks that hold a line together."""
+    return re.sub(r"\s+", " ", page.locator(selector).inner_text().replace("\u2060", "")).strip()
 
 
 def cell_at(page: Page, true: int, predicted: int) -> tuple[float, float]:

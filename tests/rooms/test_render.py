@@ -19,8 +19,8 @@ import pages
 from deconfuse.measure.intervals import wilson
 from deconfuse.measure.matrix import ConfusionMatrix
 from deconfuse.measure.scores import label_scores, label_scores_from_binary
-from deconfuse.report.payload import payload
-from deconfuse.report.render import BUDGET, embedded_json, frame, page_script, stamp_line, standalone
+from deconfuse.report.payload import payload, stamp_line
+from deconfuse.report.render import BUDGET, embedded_json, frame, page_script, standalone
 from deconfuse.report.views import ImageView, MatrixView, RuleView, Stamp
 
 VIEWS: dict[str, Callable[[], MatrixView]] = {
@@ -270,6 +270,14 @@ def test_the_stamp_says_what_is_known_and_nothing_else() -> None:
 
     assert stamp_line(MatrixView("", stamp, (), ())) == "x.csv · 3 images · as given"
     assert stamp_line(pages.small()).endswith("sha256:4f8a · 2026-03-04 05:06 UTC")
+
+
+def test_every_rule_has_its_own_stamp() -> None:
+    """Under another rule the line names that rule."""
+    lines = [rule["stamp"] for rule in payload(pages.small())["rules"]]
+
+    assert "highest score" in lines[0]
+    assert lines[1] == lines[0].replace("highest score", "assumed thresholds")
 
 
 def test_undefined_thresholds_are_null() -> None:

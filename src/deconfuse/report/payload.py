@@ -1,7 +1,7 @@
 """What the scripts of a page read: a `MatrixView` as JSON values, every number rounded once and every gap null.
 
-    title, labels, unit, stamp, notes, similarity, train
-    rules      [{name, title, explanation, cells, sums, pairs, headline, scores, thresholds, findings}]
+    title, labels, unit, source, notes, similarity, train
+    rules      [{name, title, explanation, stamp, cells, sums, headline, scores, thresholds, findings}]
     images     [{uri, p, cells: [[…] a rule], thumbnail | missing}]
     problems   [{level, code, message, where, split}]
 
@@ -42,23 +42,15 @@ Ends = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 def payload(view: MatrixView) -> dict[str, Json]:
     """The view as JSON values; images come without their pictures, which `render` adds as far as there is room."""
-    stamp = view.stamp
     return {
         "title": view.title,
         "labels": list(view.labels),
         "unit": view.unit,
-        "stamp": {
-            "source": stamp.source,
-            "split": stamp.split,
-            "n_images": stamp.n_images,
-            "model": stamp.model,
-            "data_hash": stamp.data_hash,
-            "date": moment(view),
-        },
+        "source": view.stamp.source,
         "notes": list(view.notes),
         "similarity": [int(label) for label in view.order_by_similarity],
         "train": None if view.train_counts is None else [int(count) for count in view.train_counts],
-        "rules": [_rule(rule, view) for rule in view.rules],
+        "rules": [_rule(rule, view, is_first=rule is view.rules[0]) for rule in view.rules],
         "images": [_image(image, len(view.labels)) for image in view.images],
         "problems": [_problem(problem) for problem in view.problems[:PROBLEMS]],
         "n_problems": len(view.problems),
@@ -66,24 +58,37 @@ def payload(view: MatrixView) -> dict[str, Json]:
     }
 
 
-def moment(view: MatrixView) -> str:
-    """When the evaluation was made, for people; "" where unknown.
+def stamp_line(view: MatrixView, *, rule: str | None = None) -> str:
+    """What the page is a view of, in one line; a hash by its first twelve digits, nothing twice.
+
+    Args:
+        view: the view.
+        rule: the rule that is shown, in words; that of the stamp where it is None.
 
     Example:
-        >>> from datetime import UTC, datetime
         >>> from deconfuse.report.views import Stamp
-        >>> stamp = Stamp("x", None, 0, "", date=datetime(2026, 3, 4, 5, 6, tzinfo=UTC))
-        >>> moment(MatrixView("", stamp, (), ()))
-        '2026-03-04 05:06 UTC'
+        >>> stamp = Stamp("runs/a/1", "test", 1234, "highest score", data_hash="sha256:0123456789abcdef")
+        >>> stamp_line(MatrixView("", stamp, (), ()))
+        'runs/a/1 · test · 1,234 images · highest score · sha256:0123456789ab'
     """
-    date = view.stamp.date
-    if date is None:
-        return ""
-    zone = f" {date.tzname()}" if date.tzinfo else ""
-    return f"{date:%Y-%m-%d %H:%M}{zone}"
+    stamp = view.stamp
+    date = ""
+    if stamp.date is not None:
+        date = f"{stamp.date:%Y-%m-%d %H:%M} {stamp.date.tzname() or ''}".strip()
+    kind, colon, digits = (stamp.data_hash or "").rpartition(":")
+    parts = [
+        stamp.source if stamp.source != view.title else "",
+        stamp.split,
+        f"{stamp.n_images:,} images",
+        rule or stamp.rule,
+        stamp.model if stamp.model not in (view.title, stamp.source) else "",
+        kind + colon + digits[:12],
+        date,
+    ]
+    return " · ".join(part for part in parts if part)
 
 
-def _rule(rule: RuleView, view: MatrixView) -> dict[str, Json]:
+def _rule(rule: RuleView, view: MatrixView, *, is_first: bool) -> dict[str, Json]:
     scores = label_scores(rule.matrix) if rule.binary is None else label_scores_from_binary(rule.binary)
     is_dense = len(view.labels) <= DENSE_LIMIT
     index = {label: i for i, label in enumerate(view.labels)}
@@ -91,6 +96,7 @@ def _rule(rule: RuleView, view: MatrixView) -> dict[str, Json]:
         "name": rule.name,
         "title": rule.title,
         "explanation": rule.explanation,
+        "stamp": stamp_line(view, rule=None if is_first else rule.title.lower()),
         "cells": _cells(rule.matrix, index) if is_dense else _pairs(rule.matrix, index),
         "sums": None if is_dense else _sums(rule.matrix),
         **_scores(rule, scores),

@@ -21,7 +21,7 @@ from importlib.resources import files
 from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
-from deconfuse.report.payload import Json, moment, payload
+from deconfuse.report.payload import Json, payload, stamp_line
 from deconfuse.report.views import MatrixView
 
 BUDGET = 4_990_000
@@ -59,6 +59,7 @@ def standalone(view: MatrixView, *, budget: int = BUDGET) -> str:
             rule=data["rules"][0],
             labels=view.labels[:NOSCRIPT_LABELS],
             stamp=stamp_line(view),
+            data_hash=view.stamp.data_hash or "",
         )
     )
     # Nothing after the data comes from outside, so the last such mark is ours.
@@ -87,19 +88,6 @@ def frame(view: MatrixView, *, height: int = 900) -> str:
     return (
         f'<iframe title="deconfuse" sandbox="allow-scripts allow-downloads" style="{style}" srcdoc="{page}"></iframe>'
     )
-
-
-def stamp_line(view: MatrixView) -> str:
-    """What the page is a view of, in one line.
-
-    Example:
-        >>> from deconfuse.report.views import Stamp
-        >>> stamp_line(MatrixView("", Stamp("runs/a/1", "test", 1234, "highest score"), (), ()))
-        'runs/a/1 · test · 1,234 images · highest score'
-    """
-    stamp = view.stamp
-    parts = [stamp.source, stamp.split, f"{stamp.n_images:,} images", stamp.rule, stamp.model, stamp.data_hash]
-    return " · ".join(part for part in (*parts, moment(view)) if part)
 
 
 def embedded_json(data: Json) -> str:

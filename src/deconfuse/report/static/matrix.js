@@ -8,10 +8,10 @@
  *
  * Cells are named by the indices of their true and their predicted label; the index K is *no label*. How they lie on
  * the screen (order, orientation, zoom) is the element's own affair. Everything is painted once; pointer and keyboard
- * repaint an overlay only, so the cost of hovering does not grow with the number of labels. 
+ * repaint an overlay only, so the cost of hovering does not grow with the number of labels.
  */
 
-import { Counts, FEW, WIDE, bare, number, sentenceOf, sequence, short, shortened, wilson } from './numbers.js';
+import { Counts, FEW, WIDE, bare, number, sentenceOf, sequence, short, shortened, unbroken, wilson } from './numbers.js';
 import { DARK, FONT, LIGHT, bar, hatch, ramp, write } from './colours.js';
 import { SHEET } from './sheet.js';
 
@@ -222,7 +222,8 @@ export class ConfusionMatrix extends HTMLElement {
     }
     this.most ||= 1;
     const lay = (this.#lay = this.#sizes());
-    const viewport = this.#printing ? Infinity : this.#zoom === 1 ? lay.height : Math.max(360, innerHeight * 0.88);
+    const isWhole = this.#printing || (this.#zoom === 1 && lay.height < innerHeight * 1.25);
+    const viewport = isWhole ? lay.height : Math.max(360, innerHeight * 0.88);
     const scale = this.#printing ? 3 : devicePixelRatio || 1;
     const [wide, high] = [Math.min(lay.width, (this.#printing ? 690 : this.clientWidth)), Math.min(lay.height, viewport)];
     this.scroller.style.maxHeight = `${Math.ceil(high)}px`;
@@ -356,8 +357,7 @@ export class ConfusionMatrix extends HTMLElement {
   #paintCells(/** @type {CanvasRenderingContext2D} */ g, /** @type {View} */ view) {
     const { cell } = this.#lay;
     const lines = hatch(g);
-    g.textAlign = 'center';
-    g.textBaseline = 'middle';
+    [g.textAlign, g.textBaseline] = ['center', 'middle'];
     for (let row = view.firstRow; row <= view.lastRow; row++) for (let col = view.firstCol; col <= view.lastCol; col++) {
       const [t, p] = this.#labels({ row, col });
       const [x, y] = [this.#offset(col), this.#offset(row)];
@@ -548,7 +548,7 @@ export class ConfusionMatrix extends HTMLElement {
     if (before?.row !== place.row || before?.col !== place.col) {
       this.tip.replaceChildren(...this.describe(t, p).map(({ text, axis }) => {
         const part = document.createElement(axis === 'true' ? 'b' : axis ? 'i' : 'span');
-        part.textContent = text;
+        part.textContent = unbroken(text);
         return part;
       }));
       if (!event) this.said.textContent = this.sentence(t, p);

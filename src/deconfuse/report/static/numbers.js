@@ -47,6 +47,11 @@ export function range(/** @type {number} */ low, /** @type {number} */ high, dig
   return Number.isFinite(low) ? `${bare(low, 1, digits)}–${bare(high, 1, digits)}\u00a0%` : '–';
 }
 
+/** A text whose ranges ("15–85 %") stay on one line. */
+export function unbroken(/** @type {string} */ text) {
+  return text.replaceAll('–', '–\u2060');
+}
+
 /** A count for people: thousands separated, at most two decimals. */
 export function number(/** @type {number} */ value) {
   return Number.isFinite(value) ? value.toLocaleString('en', { maximumFractionDigits: 2 }) : '–';

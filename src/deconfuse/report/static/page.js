@@ -5,13 +5,13 @@
  * that no two numbers on the page can disagree. Names of labels and files enter the page as text only.
  */
 
-import { Counts, FEW, number, percent, plain, range, sentenceOf, wilson } from './numbers.js';
+import { Counts, FEW, number, percent, plain, range, sentenceOf, unbroken, wilson } from './numbers.js';
 
 /** @typedef {{ name: string, value: number | null, low: number | null, high: number | null, about: string, is_share: boolean }} Headline */
 /** @typedef {{ kind: string, sentence: string, advice: string, cell: [number, number] | null, rate: { share: number, low: number, high: number } | null }} Finding */
 /** @typedef {[number | null, number | null, number | null]} Rate */
 /** @typedef {{ support: number[], predicted: number[], precision: Rate[], recall: Rate[], f1: Rate[] }} Scores */
-/** @typedef {{ name: string, title: string, explanation: string, cells: number[], sums: [number[], number[]] | null, headline: Headline[], scores: Scores, thresholds: (number | null)[] | null, findings: Finding[] }} Rule */
+/** @typedef {{ name: string, title: string, explanation: string, stamp: string, cells: number[], sums: [number[], number[]] | null, headline: Headline[], scores: Scores, thresholds: (number | null)[] | null, findings: Finding[] }} Rule */
 /** @typedef {{ uri: string, p: number | null, cells: number[][], thumbnail?: string, missing?: number }} Picture */
 /** @typedef {{ level: string, code: string, message: string, where: string, split: string | null }} Problem */
 
@@ -75,8 +75,7 @@ function whisker(/** @type {number | null} */ value, /** @type {number | null} *
 
 /** What the page is a view of, under the rule in force. */
 function stampText() {
-  const { source, split, n_images: n, model, data_hash: hash, date } = data.stamp;
-  return [source, split, `${number(n)} images`, rules[state.rule].title.toLowerCase(), model, hash, date].filter(Boolean).join(' · ');
+  return rules[state.rule].stamp;
 }
 
 function showStamp() {
@@ -242,7 +241,7 @@ function showCell() {
   const listed = picturesOf(t, p);
   const pictured = listed.filter((picture) => picture.thumbnail || picture.missing);
   const sentence = el('p', { className: 'sentence' }, ...sentenceOf(all, t, p).map((part) => part.axis
-    ? el('bdi', { className: `label ${part.axis}` }, part.text) : part.text));
+    ? el('bdi', { className: `label ${part.axis}` }, part.text) : unbroken(part.text)));
   const how = pictured.length < total ? `${number(pictured.length)} of ${number(total)} shown` : `${number(total)} ${total === 1 ? noun.slice(0, -1) : noun}`;
   const order = listed.length > 1 && listed.some((picture) => picture.p !== null) && el('button', { type: 'button', className: 'quiet', onclick: () => {
     state.surest = !state.surest;
@@ -276,7 +275,7 @@ function command(/** @type {number} */ t, /** @type {number} */ p) {
   const quote = (/** @type {string} */ text) => (/^[\w@%+=:,./-]+$/.test(text) && !text.startsWith('-') ? text : `'${text.replaceAll("'", "'\\''")}'`);
   const side = (/** @type {string} */ name, /** @type {number} */ i) => ` --${name}=${i === K ? "''" : quote(labels[i])}`;
   const rule = rules[state.rule].name === 'thresholds' ? ' --threshold assumed' : '';
-  return `deconfuse images ${quote(data.stamp.source)}${side('true', t)}${side('predicted', p)}${rule}`;
+  return `deconfuse images ${quote(data.source)}${side('true', t)}${side('predicted', p)}${rule}`;
 }
 
 function copyButton(/** @type {string} */ text, /** @type {() => string} */ what) {
@@ -479,7 +478,16 @@ function recall() {
   return cell.length === 2 && cell.every((i) => Number.isInteger(i) && i >= 0 && i <= K) ? cell : null;
 }
 
+/** Keep headings that one jumps to below the bar, however many lines it has. */
+function watchBar() {
+  const header = get('.bar');
+  new ResizeObserver(() => {
+    document.documentElement.style.scrollPaddingTop = `${getComputedStyle(header).position === 'sticky' ? header.offsetHeight + 12 : 12}px`;
+  }).observe(header);
+}
+
 function start() {
+  watchBar();
   if (!data.similarity.length) get('option[value="similarity"]').remove();
   const cell = recall();
   listen();
