@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import io
 import json
 from collections import Counter
@@ -12,6 +14,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from deconfuse.engine.evaluation import (
     ANY,
@@ -415,6 +419,7 @@ def test_many_images_are_counted_and_not_listed(monkeypatch: pytest.MonkeyPatch)
     assert "2 images" in found.notes[0]
 
 
+@functools.cache
 def written() -> dict[str, tuple[bytes, bool]]:
     """What `matrix` writes for one matrix, and whether the file keeps the unit."""
     confused = run_evaluation(card(), predictions(), threshold=0.9).matrix
@@ -471,6 +476,8 @@ BAD: dict[str, tuple[bytes, dict[str, Any], type[DeconfuseError], str]] = {
     "an unknown label": (b"true,pred\na,b\n", {"labels": ["x"]}, Invalid, "'x'"),
     "shares": (b"true\\predicted (share of the true label),a\na,1\n", {}, BadData, "without --normalize"),
     "ragged": (b"true\\predicted,a,b\na,1\nb,1,2\n", {}, BadData, "row 2: it has 1 counts"),
+    "a huge count": (b"true\\predicted,a\na,1e300\n", {}, BadData, "'1e300' is no count"),
+    "infinite": (b"true\\predicted,a\na,inf\n", {}, BadData, "'inf' is no count"),
     "no number": (b"true\\predicted,a,b\na,1,x\nb,1,2\n", {}, BadData, "'x' is no count"),
     "negative": (b"true\\predicted,a,b\na,1,-4\nb,1,2\n", {}, BadData, "not below 0"),
     "other columns": (b"true\\predicted,a,b\na,1,4\nc,1,2\n", {}, BadData, "the same labels"),
@@ -548,3 +555,18 @@ def test_an_empty_split_is_an_evaluation_of_nothing() -> None:
 
     assert (found.n_images, found.matrix.total) == (0, 0)
     assert [finding.kind for finding in found.findings] == ["nothing_counted"]
+
+
+@given(st.integers(0, 1_000_000), st.sampled_from(["cut", "flip", "insert"]), st.binary(min_size=1, max_size=4))
+def test_damaged_files_raise_nothing_but_our_errors(place: int, how: str, noise: bytes) -> None:
+    """Whatever becomes of a file, it is read or refused with a sentence."""
+    for data in (
+        written()["json"][0],
+        written()["wide"][0],
+        written()["csv"][0],
+        on_one_line("snapshot_football.json"),
+    ):
+        at = place % len(data)
+        damaged = data[:at] + (b"" if how == "cut" else noise) + data[at + (len(noise) if how == "flip" else 0) :]
+        with contextlib.suppress(DeconfuseError):
+            read(damaged[:at] if how == "cut" else damaged)

@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from deconfuse.errors import BadData, DeconfuseError
+from deconfuse.errors import BadData, DeconfuseError, Invalid
 from deconfuse.formats.evaluation import EvaluationSummary, read_summary
 from deconfuse.insights.findings import Finding, find_at_thresholds
 from deconfuse.measure.matrix import ConfusionMatrix, Matrix, matrix_from_cells
@@ -32,6 +32,9 @@ from deconfuse.tables import CELLS, LABELS_KEY
 
 MATRIX_FORMAT = "deconfuse.matrix/1"
 """Value of `format` in the JSON that is read."""
+
+MAX_COUNT = 1 << 53
+"""Above this, whole numbers in JSON and CSV are no longer exact."""
 
 _UNIT_KEY = b"deconfuse.unit"
 
@@ -147,7 +150,7 @@ def _own_counts(summary: EvaluationSummary) -> ConfusionMatrix | None:
         return None
     if not all(isinstance(row, list) and len(row) == side for row in rows):
         return None
-    if not all(type(count) is int and 0 <= count < 1 << 53 for row in rows for count in row):
+    if not all(type(count) is int and 0 <= count <= MAX_COUNT for row in rows for count in row):
         return None
     unit = own.get("Unit")
     if unit not in ("samples", "label decisions"):
@@ -213,7 +216,11 @@ def read_wide_csv(data: bytes, name: str) -> Counted:
         raise BadData(f"{name} is not text in UTF-8; save the file as UTF-8") from None
     head = text.lstrip().partition("\n")[0]
     delimiter = max(",;\t|", key=lambda mark: "".join(head.split('"')[::2]).count(mark))
-    rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
+    lines = io.StringIO(text.replace("\r\n", "\n").replace("\r", "\n"))
+    try:
+        rows = [row for row in csv.reader(lines, delimiter=delimiter) if row]
+    except csv.Error as error:
+        raise BadData(f"{name} cannot be read as CSV ({error})") from None
     corner, *columns = (cell.strip() for cell in rows[0])
     if "(" in corner:
         raise BadData(f"{name} holds shares, not counts; write it again without --normalize")
@@ -239,13 +246,18 @@ def read_wide_csv(data: bytes, name: str) -> Counted:
 
 def _count(cell: str, name: str, row: int) -> float:
     try:
-        return float(cell)
+        count = float(cell)
     except ValueError:
-        raise BadData(f"{name}, row {row}: {cell[:40]!r} is no count") from None
+        count = math.nan
+    if not abs(count) <= MAX_COUNT:
+        raise BadData(f"{name}, row {row}: {cell[:40]!r} is no count")
+    return count
 
 
 def _from_triples(triples: Sequence[tuple[str | None, str | None, float]], labels: Sequence[Any], unit: str) -> Matrix:
     counts = np.array([float(count) for *_, count in triples])
+    if counts.size and not bool(np.all(np.abs(counts) <= MAX_COUNT)):
+        raise Invalid("count", f"counts lie between 0 and {MAX_COUNT:,}")
     is_whole = bool(np.all(counts == np.floor(counts)))
     values = counts.astype(np.int64) if is_whole else counts
     schema = CELLS if is_whole else CELLS.set(2, pa.field("count", pa.float64(), nullable=False))

@@ -213,7 +213,7 @@ def _is_ours(file: Source) -> bool:
 
     try:
         return LABELS_KEY in (pq.read_schema(file.path).metadata or {})
-    except (pa.ArrowException, OSError):
+    except (pa.ArrowException, OSError, ValueError):
         return False
 
 
@@ -228,9 +228,8 @@ def _own_predictions(
 def _snapshot(file: Source, threshold: Threshold) -> Evaluation:
     rows: list[SnapshotRow] = []
     problems: list[Problem] = []
-    with file.open() as lines:
-        for item in read_snapshot(lines):
-            (problems if isinstance(item, Problem) else rows).append(item)  # type: ignore[arg-type]
+    for item in read_snapshot(file.lines()):
+        (problems if isinstance(item, Problem) else rows).append(item)  # type: ignore[arg-type]
     judged = [row for row in rows if row.true]
     if not any(row.predicted for row in judged):
         why = f"; its first problem: {problems[0].message}" if problems else ""

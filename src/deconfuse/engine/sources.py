@@ -20,6 +20,7 @@ import shutil
 import stat
 import sys
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -79,11 +80,8 @@ class Source:
         Raises:
             BadData: the file is empty, compressed badly, UTF-16, or something binary that is no Parquet.
         """
-        try:
-            with self.open() as file:
-                head = file.read(HEAD_BYTES)
-        except (OSError, EOFError) as error:
-            raise Damaged(self.name, f"it cannot be decompressed ({error})") from None
+        with self._readable() as file:
+            head = file.read(HEAD_BYTES)
         if not head.strip():
             raise BadData(f"{self.name} is empty")
         if head.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -93,13 +91,26 @@ class Source:
                 raise BadData(f"{self.name} is {what}; {UNDERSTOOD}")
         return head.removeprefix(b"\xef\xbb\xbf")
 
+    def lines(self) -> Iterator[bytes]:
+        """The lines, one by one."""
+        with self._readable() as file:
+            yield from file
+
+    @contextmanager
+    def _readable(self) -> Iterator[BinaryIO]:
+        try:
+            with self.open() as file:
+                yield file
+        except (OSError, EOFError, zlib.error) as error:
+            raise Damaged(self.name, f"it cannot be decompressed or read ({error})") from None
+
     def document(self) -> bytes:
         """All bytes.
 
         Raises:
             BadData: there are more than MAX_DOCUMENT_BYTES.
         """
-        with self.open() as file:
+        with self._readable() as file:
             data = file.read(MAX_DOCUMENT_BYTES + 1)
         if len(data) > MAX_DOCUMENT_BYTES:
             raise BadData(f"{self.name} has more than {MAX_DOCUMENT_BYTES:,} bytes of JSON in one document")
@@ -234,7 +245,9 @@ def first_row(source: Source) -> tuple[list[str], str, int]:
         line = head.count(b"\n", 0, error.start) + 1
         raise BadData(f"{source.name}, line {line}: it is not text in UTF-8; save the file as UTF-8") from None
     lines = text.splitlines(keepends=True)
-    n_blank = next(index for index, line in enumerate(lines) if line.strip())
+    n_blank = next((index for index, line in enumerate(lines) if line.strip()), None)
+    if n_blank is None:
+        raise BadData(f"{source.name} is empty")
     lines = lines[n_blank : n_blank + 100]
     delimiter = max(_DELIMITERS, key=lambda mark: _outside_quotes(lines[0]).count(mark))
     try:

@@ -41,6 +41,9 @@ MEMORY_LIMIT = "320MB"
 MAX_THREADS = 8
 """More threads than this hold more row groups of a Parquet file at once than the memory limit allows."""
 
+MAX_COUNT = 1 << 53
+"""The largest count of a file of counted cells; above, whole numbers are no longer exact."""
+
 SPLITS = {
     "test": ("test", "testing"),
     "train": ("train", "training"),
@@ -340,7 +343,7 @@ def _count(
     Rows are grouped as they are, and only the groups are trimmed: there are few of them.
     """
     weight = "1" if columns.count is None else _number(reader.text[columns.count])
-    bad = f"NOT coalesce({weight} >= 0 AND isfinite({weight}), false)" if columns.count else "false"
+    bad = f"NOT coalesce({weight} BETWEEN 0 AND {MAX_COUNT}, false)" if columns.count else "false"
     weighted = f", sum({weight}) w, count(*) FILTER ({bad}) bad" if columns.count else ""
     summed = "sum(w)::DOUBLE w, sum(bad)::BIGINT bad" if columns.count else "sum(n)::DOUBLE w, 0::BIGINT bad"
     # S608: what enters is SQL of this file; names of columns are quoted, everything else is bound.
@@ -367,7 +370,8 @@ def _count(
             "fill it in, or leave these rows out"
         )
     weights = table.column("w").to_numpy()
-    counts = weights.astype(np.int64) if bool(np.all(weights == np.floor(weights))) else weights
+    is_whole = bool(np.all((weights == np.floor(weights)) & (weights <= MAX_COUNT)))
+    counts = weights.astype(np.int64) if is_whole else weights
     schema = CELLS if counts.dtype == np.int64 else CELLS.set(2, pa.field("count", pa.float64(), nullable=False))
     labels = [table.column(name).cast(pa.string()) for name in ("true_label", "predicted_label")]
     return pa.table([*labels, pa.array(counts)], schema=schema), n_rows
