@@ -38,7 +38,6 @@ from __future__ import annotations
 
 import io
 import math
-import pickletools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -103,7 +102,7 @@ def read_checkpoint(checkpoint: bytes) -> dict[str, NDArray[np.float32]]:
         raise Damaged(WHAT, "it holds something besides tensors")
     storages = _read_storages(checkpoint, file.tell(), {tensor.storage for tensor in state.values()}, keys)
     return {
-        str(name): as_strided(
+        name: as_strided(
             storages[tensor.storage.key][tensor.offset :],
             shape=tensor.shape,
             strides=tuple(4 * stride for stride in tensor.strides),
@@ -166,19 +165,72 @@ _ORDERED_DICT = _Named("collections OrderedDict")
 _REBUILD = _Named("torch._utils _rebuild_tensor_v2")
 _FLOATS, _LONGS = _Named("torch FloatStorage"), _Named("torch LongStorage")
 _NAMES = {named.name: named for named in (_ORDERED_DICT, _REBUILD, _FLOATS, _LONGS)}
+_OPCODES: dict[bytes, tuple[str, int | str]] = {
+    # byte: (name, bytes of its argument, or how the argument is found)
+    b"\x80": ("PROTO", 1),
+    b".": ("STOP", 0),
+    b"(": ("MARK", 0),
+    b"J": ("BININT", 4),
+    b"K": ("BININT1", 1),
+    b"M": ("BININT2", 2),
+    b"\x8a": ("LONG1", "counted by a byte"),
+    b"X": ("BINUNICODE", "counted by four bytes"),
+    b"N": ("NONE", 0),
+    b"\x88": ("NEWTRUE", 0),
+    b"\x89": ("NEWFALSE", 0),
+    b"}": ("EMPTY_DICT", 0),
+    b"]": ("EMPTY_LIST", 0),
+    b")": ("EMPTY_TUPLE", 0),
+    b"t": ("TUPLE", 0),
+    b"\x85": ("TUPLE1", 0),
+    b"\x86": ("TUPLE2", 0),
+    b"\x87": ("TUPLE3", 0),
+    b"q": ("BINPUT", 1),
+    b"r": ("LONG_BINPUT", 4),
+    b"h": ("BINGET", 1),
+    b"j": ("LONG_BINGET", 4),
+    b"c": ("GLOBAL", "two lines"),
+    b"Q": ("BINPERSID", 0),
+    b"R": ("REDUCE", 0),
+    b"b": ("BUILD", 0),
+    b"s": ("SETITEM", 0),
+    b"u": ("SETITEMS", 0),
+    b"e": ("APPENDS", 0),
+}
 _ITEM_BYTES = {"FloatStorage": 4, "LongStorage": 8}
 
 
 def _unpickle(file: io.BytesIO) -> object:
     """What the pickle at the file's position describes; the position moves behind it."""
-    machine = _Machine()
+    machine, name = _Machine(), ""
     try:
-        for opcode, argument, _ in pickletools.genops(file):
-            machine.step(opcode.name, argument)
+        while name != "STOP":
+            name, form = _OPCODES[_take(file, 1)]
+            machine.step(name, _argument(file, name, form))
         (value,) = machine.stack
-    except (ValueError, IndexError, KeyError, TypeError, OverflowError, RecursionError) as error:
+    except (ValueError, IndexError, KeyError, TypeError) as error:
         raise Damaged(WHAT, f"it cannot be read as a dictionary of tensors ({error})") from error
     return value
+
+
+def _take(file: io.BytesIO, size: int) -> bytes:
+    taken = file.read(size)
+    if len(taken) < size:
+        raise ValueError("it is cut off")
+    return taken
+
+
+def _argument(file: io.BytesIO, name: str, form: int | str) -> int | str:
+    """What follows the opcode `name`: a number, text, or a dotted name as "module name"."""
+    match form:
+        case int():
+            return int.from_bytes(_take(file, form), "little", signed=name == "BININT")
+        case "counted by a byte":
+            return int.from_bytes(_take(file, _take(file, 1)[0]), "little", signed=True)
+        case "counted by four bytes":
+            return _take(file, int.from_bytes(_take(file, 4), "little")).decode()
+        case _:
+            return " ".join(file.readline().decode().removesuffix("\n") for _ in range(2))
 
 
 class _Machine:
@@ -190,7 +242,7 @@ class _Machine:
         self._memo: dict[int, Any] = {}
 
     def step(self, name: str, argument: Any) -> None:
-        """Obeys one opcode; whatever is not on the list ends the reading."""
+        """Obeys one of `_OPCODES`."""
         stack = self.stack
         match name:
             case "PROTO" | "STOP":
@@ -239,16 +291,14 @@ class _Machine:
                 self.stack.append(tuple(items))
             case "SETITEM" | "SETITEMS":
                 target = self.stack[-1]
-                if type(target) is not dict or len(items) % 2:
-                    raise ValueError("pairs for something that is no dictionary")
+                if type(target) is not dict or len(items) % 2 or not all(type(key) is str for key in items[::2]):
+                    raise ValueError("something that is no dictionary of names")
                 target.update(zip(items[::2], items[1::2], strict=True))
-            case "APPENDS":
+            case _:  # APPENDS
                 target = self.stack[-1]
                 if type(target) is not list:
                     raise ValueError("items for something that is no list")
                 target.extend(items)
-            case _:
-                raise ValueError(f"opcode {name} is not allowed")
 
 
 def _storage(identity: object) -> _Storage:
@@ -293,10 +343,8 @@ def _read_storages(
     by_key = {storage.key: storage for storage in wanted}
     if len(by_key) != len(wanted):
         raise Damaged(WHAT, "two storages share a key")
-    if not isinstance(keys, list) or len(keys) != len(by_key) or any(key not in by_key for key in keys):
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or sorted(keys) != sorted(by_key):
         raise Damaged(WHAT, "its list of storages does not fit its tensors")
-    if len(set(keys)) != len(keys):
-        raise Damaged(WHAT, "a storage is listed twice")
     found = {}
     for key in keys:
         storage = by_key[key]
