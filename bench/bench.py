@@ -198,10 +198,12 @@ def embed_images(images: str) -> dict[str, float]:
             list(pool.map(lambda pixels: session.run(None, {"pixels": pixels}), batches))
             return len(ready) / (time.perf_counter() - start)
 
+    # A noisy machine can only make a choice look worse than it is: the best three of a first look are measured again
+    # beside us, and the best of them counts.
     choices = [(batch, intra) for batch in (1, 2, 4, 8, 16, 32) for intra in sorted({1, threads})]
-    best = max(choices, key=lambda choice: bare(*choice))
-    ratios, rates, bare_rates = [], [], []
-    for _ in range(3):
+    best = sorted(choices, key=lambda choice: -max(bare(*choice), bare(*choice)))[:3]
+    turns = []
+    for _ in range(5):
         with tempfile.TemporaryDirectory() as folder:
             cache = EmbeddingCache(Path(folder), backbone.card)
             start = time.perf_counter()
@@ -213,16 +215,17 @@ def embed_images(images: str) -> dict[str, float]:
                 limits=FOLDER_LIMITS,
                 threads=threads,
             )
-            rates.append(len(paths) / (time.perf_counter() - start))
-        bare_rates.append(bare(*best))
-        ratios.append(rates[-1] / bare_rates[-1])
+            rate = len(paths) / (time.perf_counter() - start)
+        bare_rate, choice = max((bare(*choice), choice) for choice in best)
+        turns.append((rate / bare_rate, rate, bare_rate, choice))
+    ratio, rate, bare_rate, choice = sorted(turns)[len(turns) // 2]
     return {
-        "rate": statistics.median(rates),
-        "bare": statistics.median(bare_rates),
-        "ratio": statistics.median(ratios),
-        "batch": best[0],
-        "threads_a_call": best[1],
-        "seconds": len(paths) / statistics.median(rates),
+        "ratio": ratio,
+        "rate": rate,
+        "bare": bare_rate,
+        "batch": choice[0],
+        "threads_a_call": choice[1],
+        "seconds": len(paths) / rate,
     }
 
 

@@ -71,7 +71,7 @@ def train(
     version = names.check_name("version", names.next_version(taken) if version is None else version)
     target = folder / version if output is None else Path(output)
     refuse_taken(target)
-    identity = Identity(project, version, datetime.now(UTC), settings.region, settings.account)
+    identity = Identity(project, version, datetime.now(UTC), settings.region, settings.account, str(target))
     intake = _open_images(settings, source, test=test, buckets=buckets)
     backbone = _backbone(settings)
     with DirectorySink(target) as sink:

@@ -56,6 +56,7 @@ class Identity:
         created: when the training began, with a time zone.
         region: AWS region for the ARN.
         account: 12-digit account for the ARN.
+        place: what its user calls it, for its page: the run directory.
     """
 
     project: str
@@ -63,6 +64,7 @@ class Identity:
     created: datetime
     region: str
     account: str
+    place: str = ""
 
     @property
     def arn(self) -> str:
@@ -288,15 +290,21 @@ def defined(value: float) -> float | None:
 
 
 def report_page(
-    predictions: pa.Table, card_json: bytes, *, cache: EmbeddingCache, fetch: Callable[[str], bytes]
+    predictions: pa.Table,
+    card_json: bytes,
+    *,
+    identity: Identity,
+    cache: EmbeddingCache,
+    fetch: Callable[[str], bytes],
 ) -> bytes:
     """The page of a training: pictures from the cache, else from the images.
 
     Args:
         predictions: PREDICTIONS of both splits.
         card_json: the card as it will be written.
+        identity: of the run.
         cache: of the backbone.
         fetch: the bytes of an image.
     """
-    evaluation = run_evaluation(json.loads(card_json), predictions)
+    evaluation = run_evaluation(json.loads(card_json), predictions, title=identity.place)
     return standalone(matrix_view(evaluation, thumbnail=from_cache_or_image(cache, fetch))).encode()
