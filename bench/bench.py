@@ -177,7 +177,8 @@ def embed_images(images: str) -> dict[str, float]:
     import onnxruntime as ort
 
     from deconfuse.engine.backbones import load_backbone
-    from deconfuse.engine.embeddings import EmbeddingCache, embed
+    from deconfuse.engine.cache import EmbeddingCache
+    from deconfuse.engine.embeddings import embed
     from deconfuse.settings import read_settings
     from deconfuse.vision.images import FOLDER_LIMITS, decode
 

@@ -15,12 +15,12 @@ from datetime import UTC, datetime
 import numpy as np
 from PIL import Image
 
+from deconfuse.errors import Problem
 from deconfuse.insights.confusions import order
 from deconfuse.insights.findings import find
 from deconfuse.measure.matrix import DENSE_LIMIT, Cells, ConfusionMatrix
 from deconfuse.measure.scores import binary_counts
 from deconfuse.report.views import ImageView, MatrixView, RuleView, Stamp, with_thumbnails
-from deconfuse.tables import Problem
 
 LABELS = ("bedroom", "closet", "kitchen", "yard")
 TRUE = [0] * 9 + [1] * 4 + [2] * 5 + [3] * 2

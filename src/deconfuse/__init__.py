@@ -21,13 +21,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from deconfuse.names import VERSION as __version__
+from deconfuse import names
 
 if TYPE_CHECKING:
     from deconfuse.app import open_run, show, train
     from deconfuse.engine.run import Run
     from deconfuse.measure.matrix import ConfusionMatrix
 
+__version__ = names.VERSION
 __all__ = ["ConfusionMatrix", "Run", "open_run", "show", "train"]
 
 _HOMES = {

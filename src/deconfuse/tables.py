@@ -1,6 +1,5 @@
-"""The nouns that travel between rooms, as Arrow schemas and one small record.
+"""The nouns that travel between rooms, as Arrow schemas.
 
-    SAMPLES       an image with its truth             imports → pipeline
     PREDICTIONS   a sample with what a model said     pipeline → run directory → everything shown anywhere
     CELLS         counted pairs                       tally, matrix --format csv
 
@@ -15,25 +14,11 @@ from typing import Literal
 import pyarrow as pa
 
 from deconfuse.errors import BadData
-from deconfuse.errors import Problem as Problem
 
 LABELS_KEY = b"deconfuse.labels"
 """Key in the schema metadata of PREDICTIONS under which the labels stand, as a JSON list."""
 
 Split = Literal["train", "test"]
-
-SAMPLES = pa.schema(
-    [
-        pa.field("uri", pa.string(), nullable=False),
-        pa.field("labels", pa.list_(pa.string()), nullable=False),
-        pa.field("split", pa.string(), nullable=False),
-        pa.field("line", pa.int32()),
-        pa.field("sha256", pa.string()),
-    ]
-)
-"""One row a sample. uri: the path below the folder given, or s3://bucket/key. labels: its true labels, without
-repetition. split: "train" or "test". line: 1-based line in the manifest or CSV, null for a folder. sha256: of the
-file's bytes, 64 hexadecimal digits, null until the file was read."""
 
 CELLS = pa.schema(
     [

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from deconfuse.cli.convert import convert
 from deconfuse.errors import AlreadyExists, BadData, Denied, Invalid, NotFound
-from deconfuse.formats.samples import read_manifest
+from deconfuse.formats.manifest import read_manifest
 
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8\xff\xe0"

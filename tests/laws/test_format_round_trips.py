@@ -25,15 +25,9 @@ from deconfuse.formats.evaluation import (
     write_snapshot,
     write_summary,
 )
+from deconfuse.formats.manifest import multilabel_job_to_manifest, read_manifest, write_manifest
 from deconfuse.formats.predictions import Columns, read_predictions, recognise, write_predictions
-from deconfuse.formats.samples import (
-    coco_to_manifest,
-    folder_entries,
-    multilabel_job_to_manifest,
-    read_label_csv,
-    read_manifest,
-    write_manifest,
-)
+from deconfuse.formats.samples import coco_to_manifest, folder_entries, read_label_csv
 from deconfuse.formats.validation import count_side, write_validation_manifest
 from deconfuse.tables import predictions_schema
 

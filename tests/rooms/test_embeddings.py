@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from deconfuse.engine.embeddings import Embedded, EmbeddingCache, embed
+from deconfuse.engine.cache import EmbeddingCache
+from deconfuse.engine.embeddings import Embedded, embed
 from deconfuse.errors import BadImage, Denied, NotFound
 from deconfuse.vision.backbone import Backbone
 from deconfuse.vision.images import FOLDER_LIMITS, MANIFEST_LIMITS, Facts, decode
@@ -88,7 +89,7 @@ def test_facts_tell_the_size_as_it_is_seen() -> None:
     """A photo that EXIF turns is higher than wide."""
     data = turned("sun")
 
-    assert Facts("JPEG", 96, 192, len(data)) == go({"a.jpg": data}).facts_of(0)
+    assert Facts("JPEG", 96, 192, len(data)) == go({"a.jpg": data}).facts[0]
 
 
 @pytest.mark.parametrize("threads", [1, 3, 16])

@@ -9,13 +9,13 @@ import json
 import numpy as np
 import onnxruntime as ort
 import pytest
-from worlds import picture, tiny_model
 
 from deconfuse.engine.export import export_onnx
 from deconfuse.engine.predictor import Predictor
 from deconfuse.learn.head import Head
 from deconfuse.vision.backbone import Backbone, Card
 from deconfuse.vision.images import FOLDER_LIMITS, decode
+from worlds import picture, tiny_model
 
 LABELS = ("apple", "leaf", 'größer, "quoted"')
 

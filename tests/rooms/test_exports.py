@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deconfuse.errors import LimitExceeded
+from deconfuse.errors import LimitExceeded, Problem
 from deconfuse.insights.findings import find
 from deconfuse.measure.matrix import Cells, ConfusionMatrix
 from deconfuse.report.exports import (
@@ -22,7 +22,6 @@ from deconfuse.report.exports import (
     matrix_markdown,
 )
 from deconfuse.report.views import Stamp
-from deconfuse.tables import Problem
 
 MATRIX = ConfusionMatrix.from_cells([("a", "a", 3), ("a", "b", 1), ("b", None, 2)], labels=["a", "b", "c"])
 NASTY = ["co,mma", 'quo"te', "new\nline", "<b>&", "a|b", "50%_$#{}~^\\", "日本", "=1+1", " blank ", "-"]

@@ -29,7 +29,7 @@ from deconfuse.errors import (
     NotFound,
     Untrainable,
 )
-from deconfuse.formats.samples import ManifestLimits
+from deconfuse.formats.manifest import ManifestLimits
 from deconfuse.vision.images import FOLDER_LIMITS, MANIFEST_LIMITS
 from worlds import (
     bucket_world,

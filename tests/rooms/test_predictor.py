@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from worlds import picture, tiny_model
 
 from deconfuse.engine.predictor import Answer, Predictor, parse_threshold
 from deconfuse.errors import BadImage, Invalid
 from deconfuse.learn.head import Head
 from deconfuse.vision.backbone import Backbone, Card
+from worlds import picture, tiny_model
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ import pytest
 
 from deconfuse.errors import BadData
 from deconfuse.formats.evaluation import SnapshotRow, read_snapshot, read_summary
-from deconfuse.formats.samples import Entry, coco_to_manifest, folder_entries, read_label_csv, read_manifest
+from deconfuse.formats.manifest import Entry, read_manifest
+from deconfuse.formats.samples import coco_to_manifest, folder_entries, read_label_csv
 
 NOW = datetime(2024, 5, 6, 7, 8, 9)
 

@@ -11,8 +11,8 @@ from deconfuse.cli.options import bucket_option, quiet_option
 
 if TYPE_CHECKING:
     from deconfuse.engine.run import Run
+    from deconfuse.errors import Problem
     from deconfuse.measure.matrix import Matrix
-    from deconfuse.tables import Problem
 
 SHOWN_PROBLEMS = 20
 

@@ -24,17 +24,8 @@ from typing import IO
 from deconfuse.engine.imports import list_files
 from deconfuse.engine.sinks import world_error
 from deconfuse.errors import BadData, Invalid, NotFound
-from deconfuse.formats.manifest import listed
-from deconfuse.formats.samples import (
-    Entry,
-    coco_to_manifest,
-    folder_entries,
-    multilabel_job_to_manifest,
-    names_image_column,
-    read_label_csv,
-    refuse_duplicates,
-    write_manifest,
-)
+from deconfuse.formats.manifest import Entry, listed, multilabel_job_to_manifest, refuse_duplicates, write_manifest
+from deconfuse.formats.samples import coco_to_manifest, folder_entries, names_image_column, read_label_csv
 from deconfuse.formats.strict_json import NotJson, parse_object
 from deconfuse.names import parse_s3
 

@@ -21,24 +21,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from deconfuse.engine.cache import SEGMENT_ROWS, CacheSize, EmbeddingCache, cache_sizes, cached_thumbnails, clear_cache
+from deconfuse.engine.cache import SEGMENT_ROWS, EmbeddingCache
 from deconfuse.errors import BadData, BadImage, Denied, NotFound, Problem, Unavailable
 from deconfuse.tables import Split
 from deconfuse.vision.images import Facts, Limits, check_facts, decode, thumbnail
 
 if TYPE_CHECKING:
     from deconfuse.vision.backbone import Backbone
-
-__all__ = [
-    "CacheSize",
-    "Embedded",
-    "EmbeddingCache",
-    "cache_sizes",
-    "cached_thumbnails",
-    "clear_cache",
-    "embed",
-    "processors",
-]
 
 INTERRUPT_SECONDS = 0.2
 """How long an interruption waits for images that are being computed."""
@@ -74,11 +63,6 @@ class Embedded:
     def problems(self) -> tuple[Problem, ...]:
         """Every problem, in the order of the images, and then the warnings."""
         return (*(self.problem_at[row] for row in sorted(self.problem_at)), *self.warnings)
-
-    def facts_of(self, row: int) -> Facts | None:
-        """The facts of the image at position `row` of the n; None where it cannot be used."""
-        number = self.row_of[row]
-        return self.facts[number] if number is not None else None
 
 
 def embed(

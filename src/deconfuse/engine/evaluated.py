@@ -13,10 +13,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from deconfuse.engine.verdicts import Rule, Verdicts, binary_table
+from deconfuse.errors import Problem
 from deconfuse.insights.findings import Finding, find
 from deconfuse.measure.encoding import OTHER
 from deconfuse.measure.matrix import Matrix
-from deconfuse.tables import Problem
 
 Kind = Literal["run", "predictions", "cells", "summary", "snapshot"]
 

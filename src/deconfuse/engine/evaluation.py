@@ -29,12 +29,12 @@ from deconfuse.engine.sources import Source, opened, shape_of
 from deconfuse.engine.tally import Format, count_file
 from deconfuse.engine.verdicts import Rule, check_threshold, judge, judge_snapshot
 from deconfuse.engine.viewing import ANY, cell_images, matrix_view, rule_in_words, stamp
-from deconfuse.errors import BadData, Damaged, Denied, Invalid, NotFound
+from deconfuse.errors import BadData, Damaged, Denied, Invalid, NotFound, Problem
 from deconfuse.formats.evaluation import SnapshotRow, read_snapshot
 from deconfuse.formats.predictions import read_predictions
 from deconfuse.insights.wording import plural
 from deconfuse.measure.matrix import Matrix, matrix_from_cells
-from deconfuse.tables import LABELS_KEY, Problem, labels_of
+from deconfuse.tables import LABELS_KEY, labels_of
 
 __all__ = [
     "ANY",

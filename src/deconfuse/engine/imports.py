@@ -25,31 +25,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from deconfuse.engine.review import Row, review
 from deconfuse.errors import BadImage, BadManifest, Denied, ImageTooLarge, Invalid, NotFound, Problem, Untrainable
-from deconfuse.formats.samples import (
-    Entry,
-    ManifestLimits,
-    folder_entries,
-    read_label_csv,
-    read_manifest,
-    write_manifest,
-)
+from deconfuse.formats.manifest import Entry, ManifestLimits, read_manifest, write_manifest
+from deconfuse.formats.samples import folder_entries, read_label_csv
 from deconfuse.names import LOCAL_BUCKET, parse_s3
 from deconfuse.tables import Split
 from deconfuse.vision.images import FOLDER_LIMITS, MANIFEST_LIMITS, Limits
-
-__all__ = [
-    "Intake",
-    "Row",
-    "find_image",
-    "list_files",
-    "open_images",
-    "read_image",
-    "review",
-    "s3_uri",
-    "validation_lines",
-]
 
 TEST_BUCKET = "local-test"
 """The bucket under which images of `--test` appear when they lie outside the folder of IMAGES."""

@@ -24,33 +24,14 @@ from deconfuse.errors import BadData, Invalid, Problem
 from deconfuse.formats.manifest import (
     METADATA,
     Entry,
-    ManifestLimits,
     created_text,
     listed,
-    multilabel_job_to_manifest,
-    read_manifest,
-    refuse_duplicates,
-    write_manifest,
 )
 from deconfuse.formats.strict_json import Json, NotJson, is_integer, is_number, parse, write
 from deconfuse.names import MAX_LABEL_LENGTH, check_label
 
 if TYPE_CHECKING:
     from deconfuse.tables import Split
-
-__all__ = [
-    "Entry",
-    "FolderListing",
-    "ManifestLimits",
-    "coco_to_manifest",
-    "folder_entries",
-    "multilabel_job_to_manifest",
-    "names_image_column",
-    "read_label_csv",
-    "read_manifest",
-    "refuse_duplicates",
-    "write_manifest",
-]
 
 _SIDES: dict[str, Literal["train", "test", "val"]] = {
     "train": "train",

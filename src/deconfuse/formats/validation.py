@@ -37,8 +37,6 @@ MIN_LABELS = 2
 """Labels that image classification needs. One of AWS's pages says 1; its limits page and its other pages say 2."""
 MIN_OVERLAP = 0.5
 """Share of the training labels that the test set must have, below which AWS refuses to train."""
-MAX_INVALID = 0.2
-"""Share of bad lines up to which training goes on. AWS leaves open what exactly 20 % does; here it goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +90,7 @@ def count_side(
 
 
 def too_many_invalid(invalid: int, total: int) -> bool:
-    """Whether more than 20 % of `total` lines are bad; exactly 20 % are not too many.
+    """Whether more than 20 % of `total` lines are bad; exactly 20 %, which AWS leaves open, are not too many.
 
     Example:
         >>> too_many_invalid(2, 10), too_many_invalid(21, 100), too_many_invalid(0, 0)

@@ -36,9 +36,9 @@ from deconfuse.report.grid import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from deconfuse.errors import Problem
     from deconfuse.insights.findings import Finding
     from deconfuse.report.views import Stamp
-    from deconfuse.tables import Problem
 
 JSON_FORMAT = "deconfuse.matrix/1"
 """Value of the key `format` in JSON; the number changes when a reader would have to."""

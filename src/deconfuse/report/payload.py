@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deconfuse.errors import Problem
 from deconfuse.insights.findings import Finding
 from deconfuse.measure.intervals import Interval, intervals, wilson
 from deconfuse.measure.matrix import DENSE_LIMIT, Matrix
 from deconfuse.measure.scores import LabelScores, label_scores, label_scores_from_binary, macro, overall
 from deconfuse.report.views import ImageView, MatrixView, RuleView, decisions
-from deconfuse.tables import Problem
 
 PAIRS = 300
 """Most confused pairs listed where a matrix cannot be drawn."""

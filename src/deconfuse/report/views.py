@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from deconfuse.errors import Problem
     from deconfuse.insights.findings import Finding
     from deconfuse.measure.matrix import Matrix
-    from deconfuse.tables import Problem
 
 ALL_LISTED = 2_000
 """Up to so many images a page lists every one of them; above, at most `PER_CELL` a cell."""

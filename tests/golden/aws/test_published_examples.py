@@ -21,7 +21,8 @@ from deconfuse.formats.evaluation import (
     write_snapshot,
     write_summary,
 )
-from deconfuse.formats.samples import coco_to_manifest, read_manifest
+from deconfuse.formats.manifest import read_manifest
+from deconfuse.formats.samples import coco_to_manifest
 
 HERE = Path(__file__).parent
 ROOM_SUPPORT = (4, 3, 11, 2, 3, 2, 3, 8, 11, 3)
