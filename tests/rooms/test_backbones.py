@@ -32,15 +32,15 @@ def test_the_graph_is_made_once(tmp_path: Path) -> None:
 
 
 def test_the_card_says_what_was_chosen(tmp_path: Path) -> None:
-    """Without further words: lite0 at 288 pixels, trimmed, roots of means, 1,280 numbers."""
+    """Without further words: lite0 at 288 pixels, trimmed, roots of means and stage 6, 1,472 numbers."""
     card = load_backbone(cache=tmp_path).card
 
     assert (card.name, card.side, card.resize, card.pooling, card.dimensions) == (
         "lite0",
         288,
         "trim",
-        "sqrt-mean",
-        1280,
+        "sqrt-mean+stage6",
+        1472,
     )
 
 
@@ -150,4 +150,4 @@ def test_leftovers_of_a_crash_do_no_harm(tmp_path: Path) -> None:
     backbone = load_backbone(cache=tmp_path, side=32)
 
     assert backbone.card == card
-    assert backbone.embed(np.zeros((1, 32, 32, 3), dtype=np.uint8)).shape == (1, 1280)
+    assert backbone.embed(np.zeros((1, 32, 32, 3), dtype=np.uint8)).shape == (1, 1472)

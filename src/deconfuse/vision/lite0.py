@@ -48,10 +48,14 @@ from numpy.typing import NDArray
 
 from deconfuse.errors import Damaged, Invalid
 
-Pooling = Literal["mean", "max", "mean+max", "sqrt-mean"]
+Pooling = Literal["mean", "max", "mean+max", "sqrt-mean", "sqrt-mean+stage6"]
 
 SOFTENING = 0.01
 """Added under the square root of "sqrt-mean", so that its slope never exceeds 5 and rounding stays rounding."""
+
+STAGE6_SCALE = 0.125
+"""Factor of the features of stage 6 beside "sqrt-mean": their spread is then about half of that of the others, so a
+penalised linear model listens to both."""
 
 WHAT = "the EfficientNet-Lite0 checkpoint"
 """How messages name the file."""
@@ -74,9 +78,12 @@ _STAGES = (
 )
 
 
+_LAST_OF_STAGE6 = sum(stage[-1] for stage in _STAGES[:6]) - 1
+
+
 def dimensions(pooling: Pooling) -> int:
-    """How many numbers an embedding has under `pooling`: 1280, or 2560 where means and maxima stand side by side."""
-    return 2560 if pooling == "mean+max" else 1280
+    """How many numbers an embedding has under `pooling`: 1280 a part, 192 for stage 6."""
+    return sum(192 if part == "stage6" else 1280 for part in pooling.split("+"))
 
 
 def read_checkpoint(checkpoint: bytes) -> dict[str, NDArray[np.float32]]:
@@ -116,14 +123,15 @@ def read_checkpoint(checkpoint: bytes) -> dict[str, NDArray[np.float32]]:
 def graph(checkpoint: bytes, *, side: int, pooling: Pooling) -> bytes:
     """The network as the bytes of an ONNX model; the same arguments give the same bytes.
 
-    Input "pixels": uint8[n, side, side, 3], RGB. Output "embeddings": float32[n, dimensions(pooling)], each at
-    least 0 and at most 6. Normalisation and pooling are inside.
+    Input "pixels": uint8[n, side, side, 3], RGB. Output "embeddings": float32[n, dimensions(pooling)]; features of
+    the last map are at least 0 and at most 6, those of stage 6 have no sign. Normalisation and pooling are inside.
 
     Args:
         checkpoint: the bytes of `efficientnet-lite0-57934424.pth`.
         side: pixels, a multiple of 32 from 32 to 1024.
         pooling: how the places of the last feature map become one vector; "mean+max" is means, then maxima;
-            "sqrt-mean" is sqrt(mean + 0.01) - 0.1, which keeps 0 at 0 and brings strong and weak features together.
+            "sqrt-mean" is sqrt(mean + 0.01) - 0.1, which keeps 0 at 0 and brings strong and weak features together;
+            "sqrt-mean+stage6" is that, then the means of the map after stage 6, times 0.125.
 
     Raises:
         Damaged: the checkpoint cannot be read, or lacks a tensor, or one has another shape or is not finite.
@@ -368,6 +376,7 @@ class _Layers:
         self._tensors = tensors
         self._nodes: list[Any] = []
         self._weights: list[Any] = []
+        self._stage6 = ""
 
     def network(self, side: int) -> str:
         """Adds everything up to the last feature map; its name."""
@@ -375,6 +384,8 @@ class _Layers:
         at = self._relu6(at)
         for number, (expansion, kernel, stride, before, after) in enumerate(_blocks()):
             at, side = self._block(f"_blocks.{number}", at, side, (expansion, kernel, stride, before, after))
+            if number == _LAST_OF_STAGE6:
+                self._stage6 = at
         at, side = self._convolution("_conv_head", "_bn1", at, (1280, 320, 1, 1), side=side)
         return self._relu6(at)
 
@@ -382,8 +393,8 @@ class _Layers:
         from onnx import TensorProto
 
         at = self._node("Cast", "pixels", to=TensorProto.FLOAT)
-        at = self._node("Sub", at, self._weight("mean", np.array(_MEAN, dtype=np.float32)))
-        at = self._node("Mul", at, self._weight("scale", np.array(1 / _SCALE, dtype=np.float32)))
+        at = self._node("Sub", at, self._number("mean", _MEAN))
+        at = self._node("Mul", at, self._number("scale", 1 / _SCALE))
         return self._node("Transpose", at, perm=[0, 3, 1, 2])
 
     def _block(self, name: str, at: str, side: int, form: tuple[int, int, int, int, int]) -> tuple[str, int]:
@@ -453,18 +464,24 @@ class _Layers:
         return tensor
 
     def _relu6(self, at: str) -> str:
-        zero, six = np.array(0, dtype=np.float32), np.array(6, dtype=np.float32)
-        return self._node("Clip", at, self._weight("zero", zero), self._weight("six", six))
+        return self._node("Clip", at, self._number("zero", 0), self._number("six", 6))
 
     def pool(self, at: str, pooling: Pooling) -> str:
         """Adds the pooling over places; the name of the vectors."""
-        if pooling == "sqrt-mean":
-            softening, shift = np.array(SOFTENING, dtype=np.float32), np.array(SOFTENING**0.5, dtype=np.float32)
-            soft = self._node("Add", self.pool(at, "mean"), self._weight("softening", softening))
-            return self._node("Sub", self._node("Sqrt", soft), self._weight("shift", shift))
-        kinds = {"mean": "GlobalAveragePool", "max": "GlobalMaxPool"}
-        parts = [self._node("Flatten", self._node(kinds[part], at)) for part in pooling.split("+")]
+        parts = [self._pooled(at, part) for part in pooling.split("+")]
         return parts[0] if len(parts) == 1 else self._node("Concat", *parts, axis=1)
+
+    def _pooled(self, at: str, part: str) -> str:
+        if part == "max":
+            return self._node("Flatten", self._node("GlobalMaxPool", at))
+        if part == "stage6":
+            means = self._pooled(self._stage6, "mean")
+            return self._node("Mul", means, self._number("stage6_scale", STAGE6_SCALE))
+        means = self._node("Flatten", self._node("GlobalAveragePool", at))
+        if part == "mean":
+            return means
+        softened = self._node("Sqrt", self._node("Add", means, self._number("softening", SOFTENING)))
+        return self._node("Sub", softened, self._number("shift", math.sqrt(SOFTENING)))
 
     def _node(self, kind: str, *inputs: str, **attributes: Any) -> str:
         from onnx import helper
@@ -479,6 +496,9 @@ class _Layers:
         if all(weight.name != name for weight in self._weights):
             self._weights.append(numpy_helper.from_array(np.ascontiguousarray(value).reshape(value.shape), name))
         return name
+
+    def _number(self, name: str, value: float) -> str:
+        return self._weight(name, np.array(value, dtype=np.float32))
 
     def assemble(self, at: str, side: int, n_dimensions: int) -> bytes:
         """The bytes of the model whose output is `at`."""

