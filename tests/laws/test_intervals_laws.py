@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from scipy.special import betainc
 from scipy.stats import binom
 
-from deconfuse.measure.intervals import intervals, mcnemar, wilson
+from deconfuse.measure.intervals import intervals, mcnemar
 from deconfuse.measure.matrix import ConfusionMatrix
+from deconfuse.measure.rates import wilson
 
 counts = st.integers(0, 10_000)
 tables = st.integers(1, 5).flatmap(

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, dirichlet
 
-from deconfuse.measure.draws import dirichlet_draws
-from deconfuse.measure.intervals import mcnemar, wilson
+from deconfuse.measure.intervals import dirichlet_draws, mcnemar
 from deconfuse.measure.matrix import ConfusionMatrix
+from deconfuse.measure.rates import wilson
 
 
 @pytest.mark.parametrize("level", [0.5, 0.9, 0.95, 0.999])

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from deconfuse.errors import Invalid
-from deconfuse.measure.draws import dirichlet_draws
-from deconfuse.measure.intervals import intervals, mcnemar, wilson
+from deconfuse.measure.intervals import dirichlet_draws, intervals, mcnemar
 from deconfuse.measure.matrix import Cells, ConfusionMatrix
+from deconfuse.measure.rates import wilson
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 import pages
-from deconfuse.measure.intervals import wilson
 from deconfuse.measure.matrix import ConfusionMatrix
+from deconfuse.measure.rates import wilson
 from deconfuse.measure.scores import label_scores, label_scores_from_binary
 from deconfuse.report.payload import payload, stamp_line
 from deconfuse.report.render import BUDGET, embedded_json, frame, page_script, standalone

@@ -37,8 +37,8 @@ from deconfuse.formats.validation import (
     write_manifest_summary,
     write_validation_manifest,
 )
-from deconfuse.measure.intervals import wilson
 from deconfuse.measure.matrix import ConfusionMatrix
+from deconfuse.measure.rates import wilson
 from deconfuse.measure.scores import binary_counts, label_scores_from_binary
 from deconfuse.report.render import standalone
 from deconfuse.tables import Split, labels_of

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from deconfuse.engine.verdicts import Rule, Verdicts, binary_table
 from deconfuse.errors import Problem
 from deconfuse.insights.findings import Finding, find
-from deconfuse.measure.encoding import OTHER
+from deconfuse.measure.labels import OTHER
 from deconfuse.measure.matrix import Matrix
 
 Kind = Literal["run", "predictions", "cells", "summary", "snapshot"]

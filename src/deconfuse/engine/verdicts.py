@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from deconfuse.errors import Invalid
 from deconfuse.formats.evaluation import SnapshotRow
-from deconfuse.measure.encoding import OTHER, indicator, predicted_codes
+from deconfuse.measure.labels import OTHER, indicator, predicted_codes
 from deconfuse.measure.matrix import DENSE_LIMIT, Cells, ConfusionMatrix, Matrix
 from deconfuse.measure.scores import binary_counts
 from deconfuse.names import natural_key

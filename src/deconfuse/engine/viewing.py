@@ -11,7 +11,7 @@ from deconfuse.engine.evaluated import Evaluation, find_under
 from deconfuse.engine.verdicts import Rule
 from deconfuse.errors import NotBuilt, NotFound
 from deconfuse.insights.confusions import order
-from deconfuse.measure.encoding import OTHER
+from deconfuse.measure.labels import OTHER
 from deconfuse.report.views import ImageView, MatrixView, RuleView, Stamp, decisions, with_thumbnails
 
 ANY = "*"

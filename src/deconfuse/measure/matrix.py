@@ -24,14 +24,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from deconfuse.errors import Invalid, LimitExceeded
 from deconfuse.measure import counting
-from deconfuse.measure.coding import label_texts
-from deconfuse.measure.encoding import OTHER as OTHER
-from deconfuse.measure.encoding import count_encoded, encode, indicator, looked_up, predicted_codes, true_codes
-from deconfuse.measure.exchange import NO_LABEL_TEXT as NO_LABEL_TEXT
-from deconfuse.measure.exchange import Counts, Unit, cells_table, html_pairs, html_table, read_cells
-from deconfuse.measure.folding import align_places, merge_places, restrict_places
-from deconfuse.measure.pairs import Pair as Pair
-from deconfuse.measure.pairs import rank_pairs
+from deconfuse.measure.counting import Counts, Unit
+from deconfuse.measure.labels import OTHER as OTHER
+from deconfuse.measure.labels import (
+    align_places,
+    indicator,
+    label_texts,
+    merge_places,
+    predicted_codes,
+    restrict_places,
+    true_codes,
+)
+from deconfuse.measure.rates import Pair as Pair
+from deconfuse.measure.rates import rank_pairs
+from deconfuse.measure.text import NO_LABEL_TEXT, html_pairs, html_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,9 +126,9 @@ class ConfusionMatrix:
                 have one text, or a weight is negative or not finite.
             LimitExceeded: more than 2,000 labels; use `Cells.from_predictions`.
         """
-        data = encode(y_true, y_pred, labels, unknown, few=sample_weight is None)
+        data = counting.encode(y_true, y_pred, labels, unknown, few=sample_weight is None)
         _check_dense(len(data.labels))
-        return cls(data.labels, count_encoded(data, counting.check_weights(sample_weight, len(data.true))))
+        return cls(data.labels, counting.count_encoded(data, counting.check_weights(sample_weight, len(data.true))))
 
     @classmethod
     def from_codes(
@@ -213,7 +219,7 @@ class ConfusionMatrix:
             Invalid: a count is missing, negative or not finite, or a label is unknown.
             BadData: the table lacks a column.
         """
-        texts, keys, counts, unit = read_cells(cells, labels)
+        texts, keys, counts, unit = counting.read_cells(cells, labels)
         _check_dense(len(texts))
         side = len(texts) + 1
         table = np.zeros(side * side, counts.dtype)
@@ -349,7 +355,7 @@ class ConfusionMatrix:
         Its metadata names the labels and the unit, so that `from_cells` gives back an equal matrix.
         """
         rows, columns = np.nonzero(self.counts)
-        return cells_table(self.labels, self.unit, (rows, columns, self.counts[rows, columns]))
+        return counting.cells_table(self.labels, self.unit, (rows, columns, self.counts[rows, columns]))
 
     def to_frame(self, normalize: Denominator | None = None) -> pd.DataFrame:
         """A pandas DataFrame: index "True", columns "Predicted"; *(no label)* is there when it holds something.
@@ -425,10 +431,10 @@ class Cells:
         unknown: Literal["raise", "other"] = "raise",
     ) -> Self:
         """As `ConfusionMatrix.from_predictions`."""
-        data = encode(y_true, y_pred, labels, unknown, few=False)
+        data = counting.encode(y_true, y_pred, labels, unknown, few=False)
         n, side = len(data.true), len(data.labels) + 1
         weights = counting.check_weights(sample_weight, n)
-        return cls(data.labels, *counting.count_sparse(looked_up(data), n, side, weights))
+        return cls(data.labels, *counting.count_sparse(counting.looked_up(data), n, side, weights))
 
     @classmethod
     def from_codes(
@@ -442,7 +448,7 @@ class Cells:
     @classmethod
     def from_cells(cls, cells: Any, *, labels: Iterable[object] | None = None) -> Self:
         """As `ConfusionMatrix.from_cells`."""
-        texts, keys, counts, unit = read_cells(cells, labels)
+        texts, keys, counts, unit = counting.read_cells(cells, labels)
         return cls(texts, *counting.add_up(keys.astype(counting.key_type(len(texts) + 1)), counts), unit)
 
     @property
@@ -545,7 +551,7 @@ class Cells:
 
     def to_cells(self) -> pa.Table:
         """As `ConfusionMatrix.to_cells`."""
-        return cells_table(self.labels, self.unit, (self.true_codes, self.predicted_codes, self.counts))
+        return counting.cells_table(self.labels, self.unit, (self.true_codes, self.predicted_codes, self.counts))
 
 
 Matrix = ConfusionMatrix | Cells

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deconfuse.measure.intervals import Interval, Intervals, intervals, wilson
+from deconfuse.measure.intervals import Interval, Intervals, intervals
 from deconfuse.measure.matrix import Matrix
+from deconfuse.measure.rates import wilson
 from deconfuse.measure.scores import label_scores, label_scores_from_binary, macro, overall
 from deconfuse.report.colors import cell_rgb, hex_color, ink_rgb
 from deconfuse.report.grid import (

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deconfuse.errors import Invalid, LimitExceeded
-from deconfuse.measure.matrix import NO_LABEL_TEXT, Cells, Matrix
+from deconfuse.measure.matrix import Cells, Matrix
+from deconfuse.measure.text import NO_LABEL_TEXT
 
 Normalize = Literal["none", "true", "pred", "all"]
 Orientation = Literal["true", "aws"]

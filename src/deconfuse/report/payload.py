@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 
 from deconfuse.errors import Problem
 from deconfuse.insights.findings import Finding
-from deconfuse.measure.intervals import Interval, intervals, wilson
+from deconfuse.measure.intervals import Interval, intervals
 from deconfuse.measure.matrix import DENSE_LIMIT, Matrix
+from deconfuse.measure.rates import wilson
 from deconfuse.measure.scores import LabelScores, label_scores, label_scores_from_binary, macro, overall
 from deconfuse.report.views import ImageView, MatrixView, RuleView, decisions
 

@@ -19,8 +19,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from deconfuse.measure.matrix import NO_LABEL_TEXT, ConfusionMatrix
+from deconfuse.measure.matrix import ConfusionMatrix
 from deconfuse.measure.scores import label_scores
+from deconfuse.measure.text import NO_LABEL_TEXT
 from deconfuse.report.grid import (
     DENOMINATORS,
     UNDEFINED_TEXT,

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deconfuse.insights.confusions import blocks
-from deconfuse.measure.intervals import wilson
 from deconfuse.measure.matrix import Cells, Matrix
+from deconfuse.measure.rates import wilson
 from deconfuse.measure.scores import label_scores, label_scores_from_binary, macro, overall
 from deconfuse.report.grid import (
     UNDEFINED_TEXT,
