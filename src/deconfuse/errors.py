@@ -10,6 +10,9 @@ that all of them can be reported together.
     │   └── NotBuilt                asked for something that deconfuse does not do
     ├── NotFound(kind, name)        a file, run, label or bucket that is not there
     ├── AlreadyExists(kind, name)   the place is taken, nothing was touched
+    ├── InUse                       a name that is taken, or a state in which this cannot be done
+    │   └── Stale                   the state is no longer the one that was read
+    ├── Unmet(condition)            a condition of the request does not hold, nothing was touched
     ├── NotReady                    the thing exists, but not in a state to be used
     ├── BadData                     the data cannot be used as it is
     │   ├── BadImage                an image that cannot be read or is refused
@@ -19,6 +22,7 @@ that all of them can be reported together.
     │   └── Damaged(what)           bytes that are not what they claim to be
     ├── Denied                      the system refuses to let us read or write
     ├── LimitExceeded               more than a stated limit
+    │   └── QuotaExceeded           more than an account or a resource may hold
     └── Unavailable                 disk full, or another part of the world that is away
 """
 
@@ -95,6 +99,28 @@ class AlreadyExists(DeconfuseError):
         super().__init__(f"{kind} already exists: {name}" + (f". {remedy}" if remedy else ""))
         self.kind = kind
         self.name = name
+
+
+class InUse(DeconfuseError):
+    """A name that is taken, or a thing in a state in which this cannot be done with it."""
+
+
+class Stale(InUse):
+    """The state is no longer the one that was read: somebody else moved first, nothing was touched."""
+
+
+class Unmet(DeconfuseError):
+    """A condition of the request does not hold; nothing was touched.
+
+    Attributes:
+        condition: the condition, by the name of its header ("If-Match").
+        etag: the ETag of what is there, without quotes; None where nothing is.
+    """
+
+    def __init__(self, condition: str, *, etag: str | None = None) -> None:
+        super().__init__(f"the condition {condition} does not hold")
+        self.condition = condition
+        self.etag = etag
 
 
 class NotReady(DeconfuseError):
@@ -174,6 +200,10 @@ class Denied(DeconfuseError):
 
 class LimitExceeded(DeconfuseError):
     """More than a stated limit; the message names the limit."""
+
+
+class QuotaExceeded(LimitExceeded):
+    """More than an account or a resource may hold; the message names the quota."""
 
 
 class Unavailable(DeconfuseError):

@@ -25,6 +25,9 @@ EXITS: dict[type[errors.DeconfuseError], int] = {
     errors.NotBuilt: 2,
     errors.NotFound: 3,
     errors.AlreadyExists: 4,
+    errors.InUse: 4,
+    errors.Stale: 4,
+    errors.Unmet: 4,
     errors.NotReady: 4,
     errors.BadData: 5,
     errors.BadImage: 5,
@@ -34,6 +37,7 @@ EXITS: dict[type[errors.DeconfuseError], int] = {
     errors.Damaged: 5,
     errors.Denied: 6,
     errors.LimitExceeded: 7,
+    errors.QuotaExceeded: 7,
     errors.Unavailable: 8,
 }
 """Exit code of every error. 0 is good, 1 a gate that failed, 70 an error of deconfuse itself, 130 Ctrl-C."""
