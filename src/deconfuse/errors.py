@@ -7,7 +7,10 @@ that all of them can be reported together.
 
     DeconfuseError
     ├── Invalid(field, why)         an argument or option that cannot be meant
-    │   └── NotBuilt                asked for something that deconfuse does not do
+    │   ├── NotBuilt                asked for something that deconfuse does not do
+    │   ├── BadToken                a page token that no earlier answer gave
+    │   ├── BadPolicy               a policy document that cannot be read, or says what none may say
+    │   └── BadRevision             a revision of a policy that is not the present one
     ├── NotFound(kind, name)        a file, run, label or bucket that is not there
     ├── AlreadyExists(kind, name)   the place is taken, nothing was touched
     ├── InUse                       a name that is taken, or a state in which this cannot be done
@@ -22,6 +25,7 @@ that all of them can be reported together.
     │   └── Damaged(what)           bytes that are not what they claim to be
     ├── Denied                      the system refuses to let us read or write
     ├── LimitExceeded               more than a stated limit
+    │   ├── TooFast                 more requests at a time than are answered
     │   └── QuotaExceeded           more than an account or a resource may hold
     └── Unavailable                 disk full, or another part of the world that is away
 """
@@ -76,6 +80,18 @@ class Invalid(DeconfuseError):
 
 class NotBuilt(Invalid):
     """A request that is well-formed, for something that deconfuse does not do."""
+
+
+class BadToken(Invalid):
+    """A page token that no earlier answer gave, or that was given for another question."""
+
+
+class BadPolicy(Invalid):
+    """A policy document that cannot be read, or that says what no policy of a project may say."""
+
+
+class BadRevision(Invalid):
+    """A revision of a policy that is not the present one; nothing was touched."""
 
 
 class NotFound(DeconfuseError):
@@ -200,6 +216,10 @@ class Denied(DeconfuseError):
 
 class LimitExceeded(DeconfuseError):
     """More than a stated limit; the message names the limit."""
+
+
+class TooFast(LimitExceeded):
+    """More requests at a time than are answered; trying again a little later helps."""
 
 
 class QuotaExceeded(LimitExceeded):

@@ -23,6 +23,9 @@ from deconfuse.names import VERSION
 EXITS: dict[type[errors.DeconfuseError], int] = {
     errors.Invalid: 2,
     errors.NotBuilt: 2,
+    errors.BadToken: 2,
+    errors.BadPolicy: 2,
+    errors.BadRevision: 2,
     errors.NotFound: 3,
     errors.AlreadyExists: 4,
     errors.InUse: 4,
@@ -37,6 +40,7 @@ EXITS: dict[type[errors.DeconfuseError], int] = {
     errors.Damaged: 5,
     errors.Denied: 6,
     errors.LimitExceeded: 7,
+    errors.TooFast: 7,
     errors.QuotaExceeded: 7,
     errors.Unavailable: 8,
 }
