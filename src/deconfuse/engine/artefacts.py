@@ -70,7 +70,7 @@ class Identity:
     def arn(self) -> str:
         """The ARN of the version that this training makes."""
         milliseconds = round(self.created.timestamp() * 1000)
-        return names.version_arn(self.project, self.version, milliseconds, region=self.region, account=self.account)
+        return str(names.VersionArn(self.project, self.version, milliseconds, self.region, self.account))
 
     @property
     def artefacts(self) -> names.ArtefactNames:
