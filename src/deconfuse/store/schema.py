@@ -12,7 +12,9 @@ from __future__ import annotations
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -106,4 +108,145 @@ LINKED_FILES = Table(
     sqlite_with_rowid=False,
 )
 
-# The registry: written by store.registry.
+# Registry: written by store.projects, store.datasets, store.versions, store.jobs and store.keys.
+
+NUMBERS = BigInteger().with_variant(Integer, "sqlite")
+"""A key that the database counts up and, with `sqlite_autoincrement`, never gives twice."""
+
+PROJECTS = Table(
+    "projects",
+    METADATA,
+    Column("id", NUMBERS, primary_key=True),
+    Column("name", WORDS, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("feature", Text, nullable=False),
+    Column("auto_update", Text, comment="kept and told again; it means nothing here"),
+    Index("ix_projects_name", "name", unique=True),
+    sqlite_autoincrement=True,
+)
+
+POLICIES = Table(
+    "policies",
+    METADATA,
+    Column("project_id", NUMBERS, ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", WORDS, primary_key=True),
+    Column("revision", Text, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("updated_ms", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+DATASETS = Table(
+    "datasets",
+    METADATA,
+    Column("id", NUMBERS, primary_key=True),
+    Column("project_id", NUMBERS, ForeignKey("projects.id"), nullable=False),
+    Column("kind", Text, nullable=False, comment="train or test"),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("updated_ms", BigInteger, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("code", Text, nullable=False, comment="SUCCESS, CLIENT_ERROR or SERVICE_ERROR"),
+    Column("n_entries", Integer, nullable=False),
+    Column("n_labeled", Integer, nullable=False),
+    Column("n_labels", Integer, nullable=False),
+    Column("n_errors", Integer, nullable=False),
+    Index("ix_datasets_project_id_kind", "project_id", "kind", unique=True),
+    sqlite_autoincrement=True,
+)
+
+ENTRIES = Table(
+    "entries",
+    METADATA,
+    Column("id", NUMBERS, primary_key=True, comment="its place: entries are listed by it"),
+    Column("dataset_id", NUMBERS, ForeignKey("datasets.id"), nullable=False),
+    # An address of 1,024 characters is too long for an index of PostgreSQL.
+    Column("source_key", LargeBinary, nullable=False, comment="the sha256 of source_ref"),
+    Column("is_labeled", Boolean, nullable=False),
+    Column("has_errors", Boolean, nullable=False),
+    Column("source_ref", Text, nullable=False),
+    Column("line", LargeBinary, nullable=False, comment="a line of the manifest in UTF-8, without its end"),
+    Index("ix_entries_dataset_id_source_key", "dataset_id", "source_key", unique=True),
+    Index("ix_entries_dataset_id_id", "dataset_id", "id", "is_labeled", "has_errors"),
+    sqlite_autoincrement=True,
+)
+
+ENTRY_LABELS = Table(
+    "entry_labels",
+    METADATA,
+    Column("entry_id", NUMBERS, ForeignKey("entries.id", ondelete="CASCADE"), primary_key=True),
+    Column("label", WORDS, primary_key=True),
+    Column("dataset_id", NUMBERS, nullable=False, comment="that of the entry, so that labels are counted without it"),
+    Column("is_on_box", Boolean, nullable=False),
+    Index("ix_entry_labels_dataset_id_label", "dataset_id", "label", "is_on_box"),
+    sqlite_with_rowid=False,
+)
+
+VERSIONS = Table(
+    "versions",
+    METADATA,
+    Column("id", NUMBERS, primary_key=True),
+    Column("project_id", NUMBERS, ForeignKey("projects.id"), nullable=False),
+    Column("name", WORDS, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("output_bucket", Text, nullable=False),
+    Column("output_prefix", Text, nullable=False),
+    Column("given", JSON, nullable=False, comment="what the caller gave and is told again"),
+    Column("source", Text, comment="the ARN of the version that it is a copy of"),
+    Column("ended_ms", BigInteger, comment="when training or copying ended"),
+    Column("billable_seconds", BigInteger),
+    Column("f1", Double),
+    Column("outcome", JSON(none_as_null=True), comment="what the training left"),
+    Column("min_units", Integer),
+    Column("max_units", Integer),
+    Index("ix_versions_project_id_name", "project_id", "name", unique=True),
+    Index("ix_versions_project_id_id", "project_id", "id"),
+    sqlite_autoincrement=True,
+)
+
+JOBS = Table(
+    "jobs",
+    METADATA,
+    Column("id", NUMBERS, primary_key=True),
+    Column("kind", WORDS, nullable=False, comment="what is to be done"),
+    Column("noun", WORDS, nullable=False, comment="to what: project, dataset or version"),
+    Column("subject_id", NUMBERS, nullable=False, comment="and to which"),
+    Column("payload", JSON, nullable=False, comment="what its worker must know"),
+    Column("status", WORDS, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("percent", Double, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("n_attempts", Integer, nullable=False),
+    Column("worker", Text, comment="who has it, while it runs"),
+    Column("beat_ms", BigInteger, comment="when its worker was last heard of"),
+    Column("ended_ms", BigInteger),
+    Index("ix_jobs_status_id", "status", "id"),
+    Index("ix_jobs_noun_subject_id", "noun", "subject_id"),
+    sqlite_autoincrement=True,
+)
+
+KEYS = Table(
+    "keys",
+    METADATA,
+    Column("id", WORDS, primary_key=True, comment="the access key id"),
+    Column("secret", Text, nullable=False, comment="in clear: a signature is checked by making it again"),
+    Column("access", Text, nullable=False, comment="full or read"),
+    Column("note", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("revoked_ms", BigInteger),
+    sqlite_with_rowid=False,
+)
+
+TAGS = Table(
+    "tags",
+    METADATA,
+    Column("noun", WORDS, primary_key=True, comment="project, dataset or version"),
+    Column("subject_id", NUMBERS, primary_key=True, autoincrement=False),
+    Column("key", WORDS, primary_key=True),
+    Column("value", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
