@@ -23,7 +23,10 @@ that all of them can be reported together.
     │   ├── BadManifest(line, why)  a line of a manifest, CSV or table
     │   ├── Untrainable(code, why)  a dataset that cannot be trained, with AWS's code
     │   └── Damaged(what)           bytes that are not what they claim to be
-    ├── Denied                      the system refuses to let us read or write
+    ├── Denied                      the system, or the service, refuses
+    │   ├── NotSigned               a request without proof of who sends it
+    │   ├── BadSignature(reason)    the proof does not hold: altered, too old, for another place, or unreadable
+    │   └── UnknownKey(key_id)      a key that does not exist, or no longer
     ├── LimitExceeded               more than a stated limit
     │   ├── TooFast                 more requests at a time than are answered
     │   └── QuotaExceeded           more than an account or a resource may hold
@@ -34,6 +37,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
+
+SignatureFault = Literal["malformed", "scope", "skewed", "expired", "unsigned", "token", "body", "mismatch"]
+"""What can be wrong with a signature; `BadSignature` says what each means."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +218,40 @@ class Damaged(BadData):
 
 class Denied(DeconfuseError):
     """The operating system, or a service, refuses to let us read or write."""
+
+
+class NotSigned(Denied):
+    """A request that carries no signature where one is needed."""
+
+
+class BadSignature(Denied):
+    """A signature that proves nothing for this request.
+
+    Attributes:
+        reason: what is wrong, for the doors, which have a code for each: "malformed" (cannot be read, or a part is
+            missing), "scope" (made for another day, region or service), "skewed" (the clocks differ too much),
+            "expired" (a presigned address whose time is over), "unsigned" (a part of the request that must be signed
+            is not), "token" (temporary credentials, which are not given out here), "body" (the body is not the one
+            that was signed), "mismatch" (anything else that was altered, or another secret).
+        why: a sentence that says so, and what helps. It never tells the signature that was expected.
+    """
+
+    def __init__(self, reason: SignatureFault, why: str) -> None:
+        super().__init__(why)
+        self.reason = reason
+        self.why = why
+
+
+class UnknownKey(Denied):
+    """A signature by a key that does not exist, or no longer does.
+
+    Attributes:
+        key_id: the identifier that the request gives; never a secret.
+    """
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"there is no key {key_id!r} here; `deconfuse credentials` prints those that exist")
+        self.key_id = key_id
 
 
 class LimitExceeded(DeconfuseError):
