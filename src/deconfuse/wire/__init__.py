@@ -1,0 +1,9 @@
+"""AWS JSON 1.1: the door for boto3, the AWS CLI and every other client of Custom Labels.
+
+    shapes     the service model as one small tree: what an operation takes, gives and raises
+    protocol   bytes to checked parameters, results to bytes, errors to answers
+    faults     which error of ours is which code of AWS's, for each operation
+    identity   the one operation of STS that is answered, in its own protocol
+
+Nothing here knows what an operation does; nothing outside `gateway` and this room knows how AWS writes it.
+"""
