@@ -1,7 +1,7 @@
 """The database: transactions on SQLite or PostgreSQL, brought to the shape of `schema` when it is opened.
 
     with database.read() as rows:   one unchanging view of everything; nothing may be written
-    with database.write() as rows:  all of it happens or nothing does; when the block ends without an error, it is durable
+    with database.write() as rows:  all of it happens or nothing does; durable when the block ends without an error
 
 On SQLite (write-ahead log, synchronous=FULL) a writer takes the whole database with BEGIN IMMEDIATE, and the threads
 of one process queue for it in order instead of polling. On PostgreSQL writers run side by side; who must not meet
@@ -101,10 +101,7 @@ def open_database(url: str) -> Database:
         Unavailable: it cannot be reached or written.
     """
     address = _address(url)
-    if address.get_backend_name() == "sqlite":
-        database = _open_sqlite(address)
-    else:
-        database = _open_postgresql(address)
+    database = _open_sqlite(address) if address.get_backend_name() == "sqlite" else _open_postgresql(address)
     try:
         with database.write() as connection:
             alone_with(connection, "migrations")
