@@ -13,12 +13,13 @@ help:            ## list the verbs
 demo: .venv/installed           ## train on handwritten digits, print the matrix, write demo/run/report.html
 	@$(BIN)/python scripts/demo.py
 
-test: .venv/installed-dev       ## the quick tests (without the markers browser and slow)
-	@$(BIN)/python -m pytest -q -n 2 -m "not browser and not slow"
-	@echo "left out: tests marked browser and slow; make check runs everything"
+test: .venv/installed-dev       ## the quick tests (without the markers browser, slow and postgres)
+	@$(BIN)/python -m pytest -q -n 2 -m "not browser and not slow and not postgres"
+	@echo "left out: tests marked browser, slow and postgres; make check runs everything"
 
 check: lint .venv/installed-dev ## lint, types, floors and every test: what CI runs
 	@command -v chromium >/dev/null || { echo "make check needs Chromium (Debian: apt-get install chromium)"; exit 1; }
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || { echo "make check needs PostgreSQL (Debian: apt-get install postgresql)"; exit 1; }
 	@DECONFUSE_HYPOTHESIS=deep $(BIN)/python -m pytest -q -n 2
 
 lint: .venv/installed-dev       ## style, types and floors only

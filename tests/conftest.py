@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from clusters import Cluster, running_cluster
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("quick", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -26,3 +28,16 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, shared_cache: Path) -> N
         if name.startswith("DECONFUSE_") or name in {"NO_COLOR", "FORCE_COLOR"}:
             monkeypatch.delenv(name)
     monkeypatch.setenv("DECONFUSE_CACHE", str(shared_cache))
+
+
+@pytest.fixture(scope="session")
+def postgres_cluster() -> Iterator[Cluster]:
+    """A PostgreSQL server for the session; a test that stops it starts it again. Mark its tests `postgres`."""
+    with running_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def postgres_url(postgres_cluster: Cluster) -> str:
+    """The address of an empty database."""
+    return postgres_cluster.new_database()
