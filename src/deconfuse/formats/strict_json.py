@@ -42,7 +42,8 @@ def parse(data: bytes) -> Json:
         raise NotJson(f"byte {error.start + 1} is not UTF-8") from None
     try:
         value = _DECODER.decode(text)
-        if "\\u" in text:
+        # One character is found many times faster than two, and an image in base64 holds no backslash at all.
+        if "\\" in text and "\\u" in text:
             write(value)
     except json.JSONDecodeError as error:
         raise NotJson(f"it is not JSON: {error.msg} at character {error.pos + 1}") from None

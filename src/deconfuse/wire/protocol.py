@@ -87,6 +87,8 @@ _NOUNS = {"string": "a String", "integer": "an Integer", "long": "a Long", "floa
           "list": "a List"}  # fmt: skip
 _BITS = {"integer": 32, "long": 64}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_SINGLE = struct.Struct("<f")
 _LONGEST_ECHO = 256
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -157,7 +159,7 @@ class Protocol:
         Raises:
             ValueError: the result does not fit the model: our own mistake, never the client's.
         """
-        return _dump(_written(self.service.operations[operation].output, result or {}, operation))
+        return _dump(_written(self.service.operations[operation].output, result or {}, (None, operation)))
 
     def headers(self, request_id: str) -> dict[str, str]:
         """The headers of every answer."""
@@ -300,7 +302,13 @@ def _found(raw: Any) -> str:
     """A JSON value's type, by the name that AWS's servers give it."""
     if isinstance(raw, bool):
         return "TRUE_VALUE" if raw else "FALSE_VALUE"
-    kinds = {int: "NUMBER_VALUE", float: "DECIMAL_VALUE", str: "STRING_VALUE", dict: "START_OBJECT", list: "START_ARRAY"}
+    kinds = {
+        int: "NUMBER_VALUE",
+        float: "DECIMAL_VALUE",
+        str: "STRING_VALUE",
+        dict: "START_OBJECT",
+        list: "START_ARRAY",
+    }
     return kinds.get(type(raw), "NULL_VALUE")
 
 
@@ -322,71 +330,81 @@ def _short(text: str) -> str:
     return text if len(text) <= _LONGEST_ECHO else text[: _LONGEST_ECHO - 1] + "…"
 
 
-def _written(shape: Shape, value: Any, where: str) -> Any:
+Place = tuple["Place", object] | None
+"""Where in an answer a value stands: the place around it, and its name or number there. Spelled out on error only."""
+
+
+def _written(shape: Shape, value: Any, place: Place) -> Any:
     """`value` as JSON holds it; ValueError, with the place, where it is not of this shape."""
-    if shape.kind == "structure":
-        return _written_members(shape, value, where)
-    if shape.kind in ("list", "map"):
-        assert shape.inner is not None
-        if shape.kind == "list":
-            return [_written(shape.inner, item, f"{where}[{index}]") for index, item in enumerate(value)]
-        return {_text(key, where): _written(shape.inner, item, f"{where}[{key!r}]") for key, item in value.items()}
-    if shape.kind == "timestamp":
-        return _seconds(value, where)
-    if shape.kind == "blob":
-        return pybase64.b64encode(value).decode("ascii")
-    if shape.kind == "boolean":
-        if not isinstance(value, bool):
-            raise ValueError(f"{where}: {value!r} is no truth value")
+    kind = shape.kind
+    if kind == "string":
+        if not isinstance(value, str):
+            raise _misfit(place, f"{value!r} is no text")
+        if shape.allowed is not None and value not in shape.allowed:
+            raise _misfit(place, f"{value!r} is none of {', '.join(sorted(shape.allowed))}")
         return value
-    if shape.kind in NUMBERS:
-        return _number(shape.kind, value, where)
-    wrong = [demand.text for demand in shape.demands if "enum" in demand.text and not demand.holds(value)]
-    if wrong:
-        raise ValueError(f"{where}: {value!r} must {wrong[0]}")
-    return _text(value, where)
+    if kind == "structure":
+        return _written_members(shape, value, place)
+    if kind == "timestamp":
+        return _seconds(value, place)
+    if kind in NUMBERS:
+        return _number(kind, value, place)
+    if kind == "boolean" and not isinstance(value, bool):
+        raise _misfit(place, f"{value!r} is no truth value")
+    if kind == "blob":
+        return pybase64.b64encode(value).decode("ascii")
+    inner = shape.inner
+    if inner is None:
+        return value
+    if kind == "list":
+        return [_written(inner, item, (place, index)) for index, item in enumerate(value)]
+    if not all(isinstance(key, str) for key in value):
+        raise _misfit(place, "a key is no text")
+    return {key: _written(inner, item, (place, key)) for key, item in value.items()}
 
 
-def _written_members(shape: Shape, value: Mapping[str, Any], where: str) -> dict[str, Any]:
-    strange = set(value) - set(shape.members)
-    if strange:
-        raise ValueError(f"{where}: the model's {shape.name} has no {', '.join(sorted(strange))}")
+def _written_members(shape: Shape, value: Mapping[str, Any], place: Place) -> dict[str, Any]:
+    if not value.keys() <= shape.members.keys():
+        raise _misfit(place, f"the model's {shape.name} has no {', '.join(sorted(set(value) - set(shape.members)))}")
+    always = ALWAYS.get(shape.name, ())
     written = {}
     for name, member in shape.members.items():
         item = value.get(name)
         if item is not None and not (isinstance(item, float) and math.isnan(item)):
-            written[name] = _written(member, item, f"{where}.{name}")
-        elif name in ALWAYS.get(shape.name, ()):
+            written[name] = _written(member, item, (place, name))
+        elif name in always:
             if not member.may_be_empty:
-                raise ValueError(f"{where}: {name} is missing")
+                raise _misfit(place, f"{name} is missing")
             written[name] = _EMPTY[member.kind]
     return written
 
 
-def _text(value: Any, where: str) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{where}: {value!r} is no text")
-    return value
-
-
-def _number(kind: str, value: Any, where: str) -> int | float:
+def _number(kind: str, value: Any, place: Place) -> int | float:
     try:
         if isinstance(value, bool):
             raise TypeError("a truth value")
         if kind in _BITS:
             return operator.index(value)
-        number = float(value) if kind == "double" else float(struct.unpack("f", struct.pack("f", value))[0])
+        number = float(value) if kind == "double" else float(_SINGLE.unpack(_SINGLE.pack(value))[0])
     except (TypeError, ValueError, OverflowError, struct.error) as error:
-        raise ValueError(f"{where}: {value!r} is no {kind}: {error}") from None
+        raise _misfit(place, f"{value!r} is no {kind}: {error}") from None
     if not math.isfinite(number):
-        raise ValueError(f"{where}: {value!r} cannot be written in JSON")
+        raise _misfit(place, f"{value!r} cannot be written in JSON")
     return number
 
 
-def _seconds(moment: Any, where: str) -> float:
+def _seconds(moment: Any, place: Place) -> float:
     if not isinstance(moment, datetime) or moment.tzinfo is None:
-        raise ValueError(f"{where}: {moment!r} is no moment with a time zone")
-    return ((moment - _EPOCH) // timedelta(milliseconds=1)) / 1000
+        raise _misfit(place, f"{moment!r} is no moment with a time zone")
+    return ((moment - _EPOCH) // _MILLISECOND) / 1000
+
+
+def _misfit(place: Place, why: str) -> ValueError:
+    names: list[str] = []
+    while place is not None:
+        place, name = place
+        names.append(f".{name}")
+    return ValueError(f"{''.join(reversed(names))[1:]}: {why}")
 
 
 def _dump(value: Any) -> bytes:

@@ -57,6 +57,7 @@ class Shape:
         name: its name in the model, "ProjectName".
         kind: structure, list, map, or one of SCALARS.
         demands: its constraints, in the order in which AWS lists them: max, min, pattern, enumeration.
+        allowed: of a text with an enumeration, what it may be; None for every other.
         may_be_empty: whether the empty value of its kind meets all of them.
         is_secret: its values are not to be repeated in messages.
         members: of a structure, by name.
@@ -69,6 +70,7 @@ class Shape:
     name: str
     kind: str
     demands: tuple[Demand, ...] = ()
+    allowed: frozenset[str] | None = None
     may_be_empty: bool = True
     is_secret: bool = False
     members: dict[str, Shape] = field(default_factory=dict)
@@ -150,6 +152,7 @@ def _shape(model: Any) -> Shape:
         name=model.name,
         kind=kind,
         demands=demands,
+        allowed=frozenset(rules["enum"]) if rules.get("enum") else None,
         may_be_empty=empty is not None and all(demand.holds(empty) for demand in demands),
         is_secret=bool(rules.get("sensitive")),
         members={name: _shape(member) for name, member in model.members.items()} if is_structure else {},
