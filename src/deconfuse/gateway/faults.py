@@ -82,7 +82,7 @@ _FIELDS: Final[dict[str, _Code]] = {
     "content-length": (411, "MissingContentLength"),
     "content-md5": (400, "InvalidDigest"),
     "x-amz-storage-class": (400, "InvalidStorageClass"),
-    "location": (400, "InvalidLocationConstraint"),
+    "location constraint": (400, "InvalidLocationConstraint"),
 }
 """By the field that cannot be meant."""
 

@@ -204,7 +204,7 @@ def _query_fields(query: bytes) -> dict[str, str]:
     fields = dict(pairs)
     if len(fields) < len(pairs):
         name = next(name for i, (name, _) in enumerate(pairs) if any(name == other for other, _ in pairs[:i]))
-        raise Invalid(name, "the query holds this parameter twice")
+        raise Invalid("query", f"it holds the parameter {name[:80]!r} twice")
     return fields
 
 
