@@ -18,6 +18,7 @@ from typing import Final
 
 from deconfuse import errors
 from deconfuse.gateway.restxml import DECLARATION, Answer, escape, header_value
+from deconfuse.signing.chunked import BODY, CHECKSUM
 
 _Code = tuple[int, str]
 
@@ -87,11 +88,13 @@ _FIELDS: Final[dict[str, _Code]] = {
 """By the field that cannot be meant."""
 
 _DAMAGES: Final[dict[str, _Code]] = {
+    BODY: (400, "IncompleteBody"),
+    CHECKSUM: (400, "BadDigest"),
     "the body": (400, "BadDigest"),
-    "the length of the body": (400, "IncompleteBody"),
-    "the chunks of the body": (400, "InvalidRequest"),
+    "the object": (400, "BadDigest"),
 }
-"""By what is damaged, where a request brought it; anything else is kept here, and its damage is our own."""
+"""By what is damaged, where a request brought it: the names are those of signing.chunked and of the store. Anything
+else is kept here, and its damage is our own."""
 
 _SIGNATURES: Final[dict[errors.SignatureFault, _Code]] = {
     "malformed": (400, "AuthorizationHeaderMalformed"),
@@ -153,7 +156,8 @@ def fault(error: BaseException, *, method: str, resource: str, request_id: str) 
         headers.append((b"ETag", header_value(f'"{error.etag}"')))
     if method == "HEAD" or status == 304:
         return Answer(status, tuple(headers), b"")
-    message = _UNTOLD if status == 500 else str(getattr(error, "why", None) or error) or word
+    told = error.why if isinstance(error, errors.Invalid) else str(error)
+    message = _UNTOLD if status == 500 else told or word
     details = _details(error, word)
     body = document(word, message, details | {"Resource": resource, "RequestId": request_id})
     headers.append((b"Content-Type", b"application/xml"))

@@ -52,9 +52,8 @@ _ENCODED = {
 _MOST = {"DeleteObjects": {"Objects": 1000}, "CompleteMultipartUpload": {"Parts": MAX_PARTS}}
 """How many entries a body may hold. Source: Amazon S3 user guide, "Deleting multiple objects", "Multipart limits"."""
 
-_SPECIAL = re.compile('[&<>"\r\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]')
+_SPECIAL = re.compile('[&<>"\r\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]')
 _NAMED = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
-_SURROGATES = re.compile("[\ud800-\udfff]")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _ROOTLESS = frozenset({"GetBucketLocation"})
 
@@ -129,7 +128,14 @@ def render(operation: str, result: Mapping[str, Any]) -> Answer:
 
 def escape(text: str) -> str:
     """`text` as it stands in XML 1.0; what XML cannot hold becomes a reference, as S3 writes it."""
-    return _SURROGATES.sub("\ufffd", _SPECIAL.sub(lambda m: _NAMED.get(m[0]) or f"&#{ord(m[0])};", text))
+    return _SPECIAL.sub(_reference, text)
+
+
+def _reference(match: re.Match[str]) -> str:
+    character = match[0]
+    if "\ud800" <= character <= "\udfff":
+        return "\ufffd"
+    return _NAMED.get(character) or f"&#{ord(character)};"
 
 
 def header_value(text: str) -> bytes:
@@ -173,7 +179,9 @@ def _tree(body: bytes) -> _Node:
         n_elements += 1
         if len(path) > MAX_XML_DEPTH or n_elements > MAX_XML_ELEMENTS:
             raise _malformed("it has too many elements, or too many within each other")
-        node = _Node(_local(tag), {_local(name): value for name, value in attributes.items()})
+        node = _Node(
+            _local(tag), {_local(name): value for name, value in attributes.items()} if attributes else attributes
+        )
         path[-1].children.append(node)
         path.append(node)
 
@@ -228,14 +236,13 @@ def _read(element: Element, node: _Node) -> Any:
 def _read_structure(element: Element, node: _Node) -> dict[str, Any]:
     if node.text.strip():
         raise _malformed(f"{element.tag} holds text")
-    known = {member.tag: member for member in element.members if not member.is_attribute}
     found: dict[str, Any] = {
         member.name: node.attributes[member.tag.rpartition(":")[2]]
         for member in element.members
         if member.is_attribute and member.tag.rpartition(":")[2] in node.attributes
     }
     for child in node.children:
-        member = known.get(child.tag)
+        member = element.by_tag.get(child.tag)
         if member is None:
             raise _malformed(f"{element.tag} holds an element that S3 does not know: {child.tag[:80]}")
         if member.is_flat and member.item is not None:

@@ -3,6 +3,7 @@
 The model is the one that botocore's clients are driven by, so what a client can say and what this gateway can read
 are the same by construction. It is compiled into plain frozen records: routing and XML then need no botocore, and
 reading a shape costs an attribute instead of a walk over dictionaries. Nothing about S3's behaviour is here.
+A model in the home directory or AWS_DATA_PATH, which botocore would take instead of its own, changes nothing.
 
     Operation   method, level and sub-resources of its address; parameters; the body it takes and gives
     Parameter   one member outside the body: a part of the path, a query parameter, a header, a family of headers
@@ -14,7 +15,8 @@ are not to be enforced, and members whose text is kept as it came.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal
 
@@ -103,6 +105,7 @@ class Element:
         tag: its name in the document, without namespace.
         kind: what stands in it; a structure has `members`, a list has `item`.
         members: the elements of a structure, in the order of the model.
+        by_tag: those of them that are elements, by their tag.
         item: the repeated element of a list.
         is_flat: whether a list's items stand in the parent, without an element around them.
         is_attribute: whether it is an attribute of its parent, with `tag` as "prefix:name".
@@ -116,6 +119,7 @@ class Element:
     tag: str
     kind: Kind
     members: tuple[Element, ...] = ()
+    by_tag: Mapping[str, Element] = field(default_factory=dict, compare=False, repr=False)
     item: Element | None = None
     is_flat: bool = False
     is_attribute: bool = False
@@ -136,6 +140,7 @@ class Operation:
         path: the first step of the path where it is a word instead of a bucket, else None.
         subresources: what the query must hold, name to value; an empty value stands for any.
         inputs: the request's parameters outside the body.
+        required: those query parameters and headers among them without which it cannot be meant.
         body: what the request's body is; "nothing" also where it has none.
         body_member: the member that the body fills, or None.
         body_element: how its XML looks, or None.
@@ -153,6 +158,7 @@ class Operation:
     path: str | None
     subresources: dict[str, str]
     inputs: tuple[Parameter, ...]
+    required: tuple[Parameter, ...]
     body: Body
     body_member: str | None
     body_element: Element | None
@@ -163,16 +169,12 @@ class Operation:
     answer_member: str | None
     answer_element: Element | None
 
-    @property
-    def required(self) -> tuple[Parameter, ...]:
-        """The query parameters and headers without which it cannot be meant."""
-        return tuple(p for p in self.inputs if p.is_required and p.place != "path")
-
 
 @cache
 def operations() -> dict[str, Operation]:
     """Every operation of S3 by its name, built here or not; deprecated forms of the same address come last."""
-    raw = Loader().load_service_model("s3", "service-2")
+    loader = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
+    raw = loader.load_service_model("s3", "service-2")
     model = ServiceModel(raw, "s3")
     compiled = [_operation(model.operation_model(name)) for name in model.operation_names]
     deprecated = {name for name, entry in raw["operations"].items() if entry.get("deprecated")}
@@ -184,18 +186,20 @@ def _operation(model: OperationModel) -> Operation:
     pairs = (part.partition("=") for part in query.split("&") if part)
     body, body_member, body_element = _body(model.input_shape, None)
     answer, answer_member, answer_element = _body(model.output_shape, _ROOTS.get(model.name))
-    required = model.input_shape.required_members if model.input_shape else ()
+    inputs = _parameters(model.input_shape)
+    needed = model.input_shape.required_members if model.input_shape else ()
     return Operation(
         name=model.name,
         method=model.http["method"],
         level=len([step for step in path.split("/") if step]),
         path=None if "{" in path or path == "/" else path[1:],
         subresources={name: value for name, _, value in pairs if name != "x-id"},
-        inputs=_parameters(model.input_shape),
+        inputs=inputs,
+        required=tuple(p for p in inputs if p.is_required and p.place != "path"),
         body=body,
         body_member=body_member,
         body_element=body_element,
-        is_body_required=body_member in required,
+        is_body_required=body_member in needed,
         status=model.http.get("responseCode", 200),
         outputs=_parameters(model.output_shape),
         answer=answer,
@@ -262,6 +266,7 @@ def _element(name: str, shape: Any, tag: str, *, is_required: bool = False) -> E
         tag=tag,
         kind=_kind(shape),
         members=members,
+        by_tag={member.tag: member for member in members if not member.is_attribute},
         item=item,
         is_flat=is_flat,
         is_attribute=bool(shape.serialization.get("xmlAttribute")),

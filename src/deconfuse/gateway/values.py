@@ -95,7 +95,7 @@ def write_rfc_time(moment: datetime) -> str:
 
 def write_iso_time(moment: datetime) -> str:
     """`moment` as S3's XML writes it, cut to the millisecond: "1994-11-06T08:49:37.000Z"."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def _read_boolean(text: str) -> bool:
