@@ -160,6 +160,15 @@ def test_trailers_are_signed_too() -> None:
         read(opened(TRAILED), unsigned)
 
 
+@pytest.mark.parametrize("end", [b"0\r\n", b"0\r\n\r\n", b"0\r\n\r\n\r\n"])
+def test_an_announced_checksum_must_come(end: bytes) -> None:
+    """A body without the checksum that its header announced has lost something on the way."""
+    with pytest.raises(Damaged, match="announced") as caught:
+        read(body_of(UNSIGNED, trailer=CRC32[0]), PLAIN[: PLAIN.index(b"0\r\nx-amz")] + end)
+
+    assert caught.value.what == BODY
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_another_checksum_is_refused(name: str) -> None:
     """A body that is not the one that was summed is damaged, with a word for the checksum of its own."""

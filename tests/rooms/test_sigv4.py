@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
+import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import FrameType
+from urllib.parse import parse_qsl
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from deconfuse.errors import BadSignature, Denied, Invalid, UnknownKey
-from deconfuse.signing.sigv4 import Request, claim, query_pairs
-from signed import KEY_ID, NOW, arrived, check, claim_of, sign
+from deconfuse.signing import sigv4
+from deconfuse.signing.sigv4 import Request, claim, query_pairs, verify
+from signed import KEY_ID, NOW, SECRET, arrived, check, claim_of, sign
 
 URL = "http://localhost:8750/bucket/key?prefix=a%2Fb"
 BODY = b'{"ProjectName": "rooms"}'
@@ -255,8 +264,6 @@ def test_session_tokens_are_refused(by: str) -> None:
 @pytest.mark.parametrize("secret", [None, ""])
 def test_an_unknown_key_is_refused_after_the_work(secret: str | None) -> None:
     """Without a secret nothing holds: not a right signature, and not one made with the stand-in."""
-    from deconfuse.signing import sigv4
-
     for request in (put(), put(secret=sigv4._NOBODY), sign("GET", V2_URL, by="version 2 presigned")):
         with pytest.raises(UnknownKey, match=KEY_ID) as caught:
             check(request, secret=secret)
@@ -275,6 +282,33 @@ def test_the_date_header_serves_where_there_is_no_other() -> None:
     assert caught.value.reason == "unsigned"
 
 
+@pytest.mark.parametrize("by", ["botocore", "botocore presigned", "version 2 presigned"])
+def test_an_unknown_key_costs_the_same_work(by: str) -> None:
+    """The same functions are called, as often, whether a key exists, does not, or has another secret."""
+    request = sign("GET", V2_URL, by=by)
+    found = claim_of(request)
+
+    def calls(secret: str | None) -> Counter[str]:
+        seen: Counter[str] = Counter()
+
+        def count(frame: FrameType, event: str, what: object) -> None:
+            if event in ("call", "c_call"):
+                name = frame.f_code.co_name if event == "call" else getattr(what, "__name__", "")
+                seen[name] += 1
+
+        sys.setprofile(count)
+        with contextlib.suppress(Denied):
+            verify(found, request, secret=secret, body=b"", now=NOW, services=("s3",), region=None)
+        sys.setprofile(None)
+        return Counter(
+            {name: seen[name] for name in seen if name not in ("__init__", "__exit__", "issubclass", "setprofile")}
+        )
+
+    known = calls(SECRET)
+    assert known["compare_digest"] == 1
+    assert calls(None) == known == calls("another secret, as long as the other one")
+
+
 @pytest.mark.parametrize(
     ("was", "becomes"),
     [
@@ -282,6 +316,8 @@ def test_the_date_header_serves_where_there_is_no_other() -> None:
         ("AWS4-HMAC-SHA256 ", "AWS "),
         ("AWS4-HMAC-SHA256 ", "aws4-hmac-sha256 "),
         ("Credential=", "Credentials="),
+        (", Signature=", ", Credential="),
+        (f"Credential={KEY_ID}/20260501/us-east-1/s3/aws4_request, ", ""),
         ("Credential=", "Credential=x, Credential="),
         (", Signature=", ", Nothing="),
         ("Signature=", "Signature=0"),
@@ -472,6 +508,30 @@ def test_version_2_signs_no_chunks_and_takes_no_token() -> None:
         assert caught.value.reason == "token"
 
 
+def test_version_2_takes_a_header_from_the_address_or_the_request() -> None:
+    """What the signed address says may be repeated as a header, and not contradicted."""
+    request = sign("PUT", "http://h/b/k", headers={"Content-Type": "image/png"}, by="version 2 presigned")
+    assert b"content-type=image%2Fpng" in request.raw_query
+
+    assert check(replace(request, headers=((b"Host", b"h"),))).key_id == KEY_ID
+    assert check(with_header(request, "Content-Type", " image/png ")).key_id == KEY_ID
+    with pytest.raises(BadSignature, match="content-type is one thing") as caught:
+        check(with_header(request, "Content-Type", "text/html"))
+    assert caught.value.reason == "mismatch"
+
+
+def test_version_2_signs_no_line_breaks() -> None:
+    """One header can never pass for two."""
+    request = sign("GET", V2_URL, by="version 2 presigned")
+
+    for changed in (
+        with_header(request, "x-amz-meta-a", "b\nx-amz-acl:private"),
+        replace(request, raw_query=request.raw_query + b"&x-amz-meta-a=b%0Ac"),
+    ):
+        with pytest.raises(BadSignature, match="line break"):
+            check(changed)
+
+
 def test_version_2_refuses_what_is_not_utf_8() -> None:
     """What cannot be decoded cannot be signed."""
     request = sign("GET", V2_URL, by="version 2 presigned")
@@ -481,9 +541,31 @@ def test_version_2_refuses_what_is_not_utf_8() -> None:
 
 
 def test_a_query_is_read_as_it_is_verified() -> None:
-    """Order and repetition are kept, plus is plus, empty pieces are nothing."""
+    """Order and repetition are kept, a plus is a space, empty pieces are nothing."""
     assert query_pairs(b"") == ()
-    assert query_pairs(b"&a=1&&b&=c&a=1+%2B%zz") == ((b"a", b"1"), (b"b", b""), (b"", b"c"), (b"a", b"1++%zz"))
+    assert query_pairs(b"&a=1&&b&=c&a=1+%2B%zz") == ((b"a", b"1"), (b"b", b""), (b"", b"c"), (b"a", b"1 +%zz"))
+
+
+@given(
+    st.lists(st.sampled_from([b"a", b"=", b"&", b"+", b"%2B", b"%26", b"%3D", b"%20", b"%C3%A9", b"%"]), max_size=12)
+)
+def test_a_query_is_read_as_everybody_reads_it(pieces: list[bytes]) -> None:
+    """The standard library's reader of queries gives the same parameters."""
+    raw = b"".join(pieces)
+    read = parse_qsl(raw.decode(), keep_blank_values=True, errors="surrogateescape")
+
+    assert query_pairs(raw) == tuple((os.fsencode(name), os.fsencode(value)) for name, value in read)
+
+
+@pytest.mark.parametrize("by", ["botocore", "botocore presigned", "version 2 presigned"])
+def test_a_plus_in_a_query_cannot_take_the_place_of_an_encoded_one(by: str) -> None:
+    """Decoding an encoded plus on the way would turn it into a space for whoever reads it: refused."""
+    request = sign("GET", "http://h/b/k?versionId=a%2Bb", by=by)
+    spaced = sign("GET", "http://h/b/k?versionId=a%20b", by=by)
+
+    assert check(replace(spaced, raw_query=spaced.raw_query.replace(b"a%20b", b"a+b"))).key_id == KEY_ID
+    with pytest.raises(BadSignature):
+        check(replace(request, raw_query=request.raw_query.replace(b"a%2Bb", b"a+b")))
 
 
 def test_signatures_of_another_millennium() -> None:

@@ -10,15 +10,16 @@ exist costs the same work as one that does. The HMACs and the string they sign a
 request is built here, from raw bytes, because botocore's begins with a parsed address, in which a fragment or a second
 slash would be lost.
 
-What is verified must be what is read. Whoever interprets a verified request therefore reads its query by
-`query_pairs`, where "+" stands for itself, and splits its path at "/" before decoding the parts. An address is the same
-whether or not characters that need no encoding are encoded in it, as in S3 itself; `%2F` and `/` are never the same.
+What is verified must be what is read. Whoever interprets a verified request therefore reads its query as
+`query_pairs` does ("+" is a space, as in `urllib.parse.parse_qsl`), joins repeated headers by commas, and splits its
+path at "/" before decoding the parts, where "+" is a plus. An address is the same whether or not characters that need
+no encoding are encoded in it, as in S3 itself; `%2F` and `/` are never the same.
 
 There is no replay protection other than time: within fifteen minutes, or until a presigned address expires, the same
 request proves the same again, as with AWS. Outside loopback that calls for TLS.
 
 Sources: AWS General Reference, "Signature Version 4 signing process"; Amazon S3 API Reference, "Authenticating
-requests (AWS Signature Version 4)" and "Authenticating requests (AWS Signature Version 2)".
+requests (AWS Signature Version 4)".
 """
 
 from __future__ import annotations
@@ -34,11 +35,12 @@ from types import SimpleNamespace
 from typing import Literal
 from urllib.parse import quote, unquote_to_bytes
 
-from botocore.auth import SIGV4_TIMESTAMP, HmacV1Auth, SigV4Auth
+from botocore.auth import SIGV4_TIMESTAMP, SigV4Auth
 from botocore.credentials import ReadOnlyCredentials
 from botocore.utils import normalize_url_path
 
 from deconfuse.errors import BadSignature, Invalid, UnknownKey
+from deconfuse.signing import sigv2
 
 Scheme = Literal["header", "presigned", "presigned-v2"]
 
@@ -67,14 +69,6 @@ _MAX_SIGNED_HEADERS = 256
 _NOBODY = "the secret of no key: the same work takes the same time"
 _V4_PARAMETERS = frozenset({b"X-Amz-Algorithm", b"X-Amz-Credential", b"X-Amz-Signature"})
 _V2_PARAMETERS = frozenset({b"AWSAccessKeyId", b"Signature"})
-_V2_SIGNED_PARAMETERS = frozenset(HmacV1Auth.QSAOfInterest)
-_V2_OPEN_PARAMETERS = frozenset(
-    {"prefix", "delimiter", "marker", "max-keys", "encoding-type", "list-type", "continuation-token", "start-after"}
-    | {"fetch-owner", "key-marker", "version-id-marker", "upload-id-marker", "max-uploads", "max-parts"}
-    | {"part-number-marker", "x-id"}
-)
-"""Parameters that version 2 leaves unsigned and that only page through a list: all others that it does not sign are
-refused, because they could turn a signed operation into another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,13 +148,13 @@ class Verified:
 
 
 def query_pairs(raw_query: bytes) -> tuple[tuple[bytes, bytes], ...]:
-    """The parameters of a query, decoded, in the order given; "+" stands for itself, empty pieces are left out.
+    """The parameters of a query, decoded, in the order given; "+" is a space, empty pieces are left out.
 
     Example:
         >>> query_pairs(b"prefix=a%2Fb&acl&&x=1+1")
-        ((b'prefix', b'a/b'), (b'acl', b''), (b'x', b'1+1'))
+        ((b'prefix', b'a/b'), (b'acl', b''), (b'x', b'1 1'))
     """
-    pieces = (piece.partition(b"=") for piece in raw_query.split(b"&") if piece)
+    pieces = (piece.partition(b"=") for piece in raw_query.replace(b"+", b" ").split(b"&") if piece)
     return tuple((unquote_to_bytes(name), unquote_to_bytes(value)) for name, _, value in pieces)
 
 
@@ -175,7 +169,8 @@ def claim(request: Request) -> Claim | None:
     """
     pairs = query_pairs(request.raw_query)
     names = {name for name, _ in pairs}
-    given = _headers(request).get("authorization", [])
+    headers = _headers(request)
+    given = headers.get("authorization", [])
     in_header = any(value.lstrip()[:3].upper() == "AWS" for value in given)
     in_query, in_query_v2 = bool(names & _V4_PARAMETERS), bool(names & _V2_PARAMETERS)
     if not (in_header or in_query or in_query_v2):
@@ -185,8 +180,8 @@ def claim(request: Request) -> Claim | None:
             "malformed", "a request proves its sender once: by one Authorization header, or in its query"
         )
     if in_header:
-        return _claim_in_header(request, given[0])
-    return _claim_presigned(request, pairs) if in_query else _claim_presigned_v2(request, pairs)
+        return _claim_in_header(headers, given[0])
+    return _claim_presigned(headers, pairs) if in_query else _claim_presigned_v2(headers, pairs)
 
 
 def verify(
@@ -246,7 +241,7 @@ def verify(
     return verified
 
 
-def _claim_in_header(request: Request, authorization: str) -> Claim:
+def _claim_in_header(headers: dict[str, list[str]], authorization: str) -> Claim:
     algorithm, _, rest = authorization.strip().partition(" ")
     if algorithm != ALGORITHM:
         raise BadSignature("malformed", f"signatures of the kind {algorithm[:40]!r} are not read here; use {ALGORITHM}")
@@ -258,7 +253,6 @@ def _claim_in_header(request: Request, authorization: str) -> Claim:
         parts[name] = value
     if len(parts) < 3:
         raise BadSignature("malformed", "an Authorization header needs Credential, SignedHeaders and Signature")
-    headers = _headers(request)
     stamp = _stamp(headers)
     date = _read_stamp(stamp)
     key_id, region, service = _read_credential(parts["Credential"], stamp)
@@ -276,7 +270,7 @@ def _claim_in_header(request: Request, authorization: str) -> Claim:
     )
 
 
-def _claim_presigned(request: Request, pairs: tuple[tuple[bytes, bytes], ...]) -> Claim:
+def _claim_presigned(headers: dict[str, list[str]], pairs: tuple[tuple[bytes, bytes], ...]) -> Claim:
     if _parameter(pairs, "X-Amz-Algorithm") != ALGORITHM:
         raise BadSignature("malformed", f"X-Amz-Algorithm must be {ALGORITHM}")
     stamp = _parameter(pairs, "X-Amz-Date")
@@ -289,7 +283,6 @@ def _claim_presigned(request: Request, pairs: tuple[tuple[bytes, bytes], ...]) -
         expires = date + timedelta(seconds=int(seconds))
     except OverflowError:
         raise BadSignature("malformed", f"X-Amz-Date is {stamp!r}, which is no date to sign at") from None
-    headers = _headers(request)
     payload = _only(headers, "x-amz-content-sha256") or _parameter(pairs, "X-Amz-Content-Sha256", UNSIGNED_PAYLOAD)
     return Claim(
         key_id=key_id,
@@ -305,14 +298,14 @@ def _claim_presigned(request: Request, pairs: tuple[tuple[bytes, bytes], ...]) -
     )
 
 
-def _claim_presigned_v2(request: Request, pairs: tuple[tuple[bytes, bytes], ...]) -> Claim:
+def _claim_presigned_v2(headers: dict[str, list[str]], pairs: tuple[tuple[bytes, bytes], ...]) -> Claim:
     key_id = _parameter(pairs, "AWSAccessKeyId")
     if not re.fullmatch(r"[!-~]{1,128}", key_id):
         raise BadSignature("malformed", f"{key_id[:40]!r} cannot be the identifier of a key")
     seconds = _parameter(pairs, "Expires")
     if not re.fullmatch(r"[0-9]{1,11}", seconds):
         raise BadSignature("malformed", f"Expires is {seconds[:20]!r}; it counts seconds since 1970")
-    payload = _read_payload(_only(_headers(request), "x-amz-content-sha256") or UNSIGNED_PAYLOAD)
+    payload = _read_payload(_only(headers, "x-amz-content-sha256") or UNSIGNED_PAYLOAD)
     if payload in (SIGNED_CHUNKS, SIGNED_CHUNKS_AND_TRAILER):
         raise BadSignature("malformed", "an address signed by version 2 has no key to sign chunks with")
     return Claim(
@@ -325,9 +318,7 @@ def _claim_presigned_v2(request: Request, pairs: tuple[tuple[bytes, bytes], ...]
         payload=payload,
         expires=datetime.fromtimestamp(int(seconds), UTC),
         signature=_read_signature(_parameter(pairs, "Signature"), _SIGNATURE_V2),
-        has_token=any(
-            name.lower() == "x-amz-security-token" and any(values) for name, values in _headers(request).items()
-        )
+        has_token=any(headers.get("x-amz-security-token", []))
         or any(name.lower() == b"x-amz-security-token" and value for name, value in pairs),
     )
 
@@ -379,7 +370,7 @@ def _stamp(headers: dict[str, list[str]]) -> str:
 def _read_stamp(stamp: str) -> datetime:
     try:
         if _STAMP.fullmatch(stamp):
-            return datetime.strptime(stamp, SIGV4_TIMESTAMP).replace(tzinfo=UTC)
+            return datetime.fromisoformat(stamp)
     except ValueError:
         pass
     raise BadSignature("malformed", f"X-Amz-Date is {stamp[:40]!r}; it has the form 20150830T123600Z")
@@ -516,54 +507,13 @@ def _sign_v2(
     claim: Claim, request: Request, headers: dict[str, list[str]], *, secret: str, host_bucket: str | None
 ) -> tuple[Verified, str]:
     """What holds if the claim of an address signed by version 2 does, and the signature that it must then carry."""
-    lines, resource = _v2_headers(request, headers), _v2_parameters(request.raw_query)
-    path = (f"/{host_bucket}" if host_bucket else "") + _s3_path(request.raw_path)
     assert claim.expires is not None
-    amz = [f"{name}:{value}" for name, value in sorted(lines.items()) if name.startswith("x-amz-")]
-    named = [lines.get("content-md5", ""), lines.get("content-type", ""), str(int(claim.expires.timestamp()))]
-    text = "\n".join([request.method, *named, *amz, path + ("?" + "&".join(resource) if resource else "")])
-    signer = HmacV1Auth(ReadOnlyCredentials(claim.key_id, secret, None))
-    verified = Verified(claim.key_id, claim.scheme, claim.payload, claim.signature, "", "")
-    return verified, str(signer.sign_string(text))
-
-
-def _v2_headers(request: Request, headers: dict[str, list[str]]) -> dict[str, str]:
-    """The headers that version 2 signs, whether they came as headers or, in a presigned address, as parameters."""
-    lines: dict[str, str] = {}
-    for name, values in headers.items():
-        if name in ("content-md5", "content-type") or name.startswith("x-amz-"):
-            lines[name] = ",".join(value.strip() for value in values)
-    for raw_name, raw_value in query_pairs(request.raw_query):
-        name = raw_name.decode("latin-1").lower()
-        if name in ("content-md5", "content-type") or name.startswith("x-amz-"):
-            value = _text(raw_value).strip()
-            if lines.setdefault(name, value) != value:
-                raise BadSignature("mismatch", f"{name} is one thing in the signed address and another in the headers")
-    if any(set(value) & set("\r\n\0") for value in lines.values()):
-        raise BadSignature("malformed", "a signed header holds a line break")
-    return lines
-
-
-def _v2_parameters(raw_query: bytes) -> list[str]:
-    """The parameters that version 2 signs, in order, decoded; BadSignature for others that could change the meaning."""
-    signed: list[tuple[str, str]] = []
-    for piece in filter(None, raw_query.split(b"&")):
-        raw_name, equals, raw_value = piece.partition(b"=")
-        name = _text(unquote_to_bytes(raw_name))
-        if name in _V2_SIGNED_PARAMETERS:
-            signed.append((name, name + equals.decode() + _text(unquote_to_bytes(raw_value))))
-        elif not (
-            name in _V2_OPEN_PARAMETERS
-            or name in ("AWSAccessKeyId", "Signature", "Expires")
-            or name.lower() in ("content-md5", "content-type")
-            or name.lower().startswith("x-amz-")
-        ):
-            raise BadSignature("unsigned", f"the parameter {name[:40]!r} is not signed by version 2; sign by version 4")
-    return [text for _, text in sorted(signed, key=lambda pair: pair[0])]
-
-
-def _text(value: bytes) -> str:
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        raise BadSignature("malformed", "the query is not UTF-8") from None
+    text = sigv2.string_to_sign(
+        request.method,
+        (f"/{host_bucket}" if host_bucket else "") + _s3_path(request.raw_path),
+        raw_query=request.raw_query,
+        headers=headers,
+        expires=int(claim.expires.timestamp()),
+    )
+    verified = Verified(claim.key_id, claim.scheme, claim.payload, claim.signature, stamp="", scope="")
+    return verified, sigv2.signature(text, secret=secret)
