@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta, timezone
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -221,13 +222,8 @@ class Door:
     """A real client whose requests end here: they are read by us, and answered by us with `result` or `error`."""
 
     def __init__(self, *, style: str = "path") -> None:
-        session = botocore.session.Session()
-        session.set_credentials("AKIDEXAMPLE", "secret")
-        config = Config(s3={"addressing_style": style}, retries={"total_max_attempts": 1}, signature_version="s3v4")
-        self.client = session.create_client(
-            "s3", region_name="us-east-1", endpoint_url="http://localhost:8750", config=config
-        )
-        self.client.meta.events.register("before-send.s3.*", self.answer)
+        self.client = client_of(style)
+        BEHIND[style] = self
         self.result: dict[str, Any] = {}
         self.error: Exception | None = None
         self.content = b""
@@ -253,6 +249,21 @@ class Door:
         content = reply.body or (self.content if request.method == "GET" else b"")
         texts = {name.decode("latin-1"): value.decode("latin-1") for name, value in reply.headers}
         return AWSResponse(request.url, reply.status, texts | {"Content-Length": str(len(content))}, Raw(content))
+
+
+BEHIND: dict[str, Door] = {}
+"""Who answers the client of each style: the door that was opened last."""
+
+
+@cache
+def client_of(style: str) -> Any:
+    """A client that never reaches the network; made once, for making one takes longer than a test."""
+    session = botocore.session.Session()
+    session.set_credentials("AKIDEXAMPLE", "secret")
+    config = Config(s3={"addressing_style": style}, retries={"total_max_attempts": 1}, signature_version="s3v4")
+    client = session.create_client("s3", region_name="us-east-1", endpoint_url="http://localhost:8750", config=config)
+    client.meta.events.register("before-send.s3.*", lambda **kw: BEHIND[style].answer(**kw))
+    return client
 
 
 CALLS: dict[str, Callable[[Any], Any]] = {
