@@ -182,6 +182,13 @@ def test_the_inside_is_not_told(error: Exception) -> None:
     assert json.loads(body)["Code"] == "InternalServerError"
 
 
+def test_an_outage_says_that_trying_again_helps() -> None:
+    """A disk that is full and a database that is away are told from a bug."""
+    body = PROTOCOL.fault(errors.Unavailable("disk full"), request_id="1")[2]
+
+    assert "try again" in json.loads(body)["Message"]
+
+
 def test_a_refusal_may_bring_its_status() -> None:
     """A body that is too large is 413, as HTTP says."""
     assert PROTOCOL.fault(Refused("RequestEntityTooLargeException", "no", status=413), request_id="1")[0] == 413

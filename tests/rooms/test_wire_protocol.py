@@ -12,8 +12,8 @@ import pytest
 
 from deconfuse.errors import NotBuilt, NotFound
 from deconfuse.wire.faults import Refused
-from deconfuse.wire.protocol import ALWAYS, LARGEST_BODY, MOST_COMPLAINTS, Protocol
-from deconfuse.wire.shapes import Shape
+from deconfuse.wire.protocol import ALWAYS, LARGEST_BODY, MOST_COMPLAINTS, MOST_VALUES, Protocol, _Reading
+from deconfuse.wire.shapes import Demand, Shape
 
 PROTOCOL = Protocol("rekognition")
 PROJECT = "arn:aws:rekognition:us-east-1:123456789012:project/rooms/1690474772815"
@@ -129,6 +129,7 @@ def test_a_body_that_is_no_object_cannot_be_read(body: bytes) -> None:
         ("DescribeProjects", {"MaxResults": 5.0}, "DECIMAL_VALUE can not be converted to an Integer"),
         ("DescribeProjects", {"MaxResults": True}, "TRUE_VALUE can not be converted to an Integer"),
         ("DescribeProjects", {"MaxResults": 2**31}, "out of the range of an Integer"),
+        ("DescribeProjects", {"MaxResults": -(2**31) - 1}, "out of the range of an Integer"),
         ("StartProjectVersion", {"MinInferenceUnits": 10**300}, "out of the range of an Integer"),
         ("DetectCustomLabels", {"MinConfidence": False}, "FALSE_VALUE can not be converted to a Float"),
         ("DetectCustomLabels", {"MinConfidence": 10**309}, "can not be converted to a Float"),
@@ -326,6 +327,37 @@ def test_a_request_made_to_be_slow_is_not(operation: str, request_: Any) -> None
 
     assert refused(operation, body).code in {"ValidationException", "SerializationException"}
     assert time.process_time() - start < 5
+
+
+def test_what_stands_beyond_the_limit_of_a_list_is_not_looked_at() -> None:
+    """Eleven bad names where ten are possible: one complaint, about the number."""
+    error = refused("DescribeProjects", {"ProjectNames": ["a b"] * 11})
+
+    assert error.message.startswith("1 validation error detected")
+    assert error.message.endswith(
+        "'projectNames' failed to satisfy constraint: Member must have length less than or equal to 10"
+    )
+
+
+def test_a_list_without_a_limit_ends_somewhere() -> None:
+    """The model lets `Assets` be of any length; we do not."""
+    request = {"ProjectArn": PROJECT, "VersionName": "1", "OutputConfig": {}}
+    few, many = ({**request, "TrainingData": {"Assets": [{}] * number}} for number in (1000, MOST_VALUES))
+
+    assert len(read("CreateProjectVersion", few)["TrainingData"]["Assets"]) == 1000
+    assert "more than 10000 values" in refused("CreateProjectVersion", many).message
+
+
+@pytest.mark.parametrize("kind", ["string", "list"])
+def test_a_secret_is_not_repeated(kind: str) -> None:
+    """Values of shapes that the model calls sensitive stay out of messages."""
+    demand = Demand(lambda _: False, "be better")
+    secret = Shape("Password", "string", (demand,), is_secret=True)
+    shape = secret if kind == "string" else Shape("Passwords", "list", (demand,), inner=secret)
+    walk = _Reading()
+    walk.read(shape, "hunter2" if kind == "string" else ["hunter2"], "password")
+
+    assert walk.complaints[0].startswith("Value at 'password' failed")
 
 
 def test_a_body_above_the_limit_is_not_parsed() -> None:

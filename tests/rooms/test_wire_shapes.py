@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from botocore.loaders import Loader
 
 from deconfuse.errors import Invalid
 from deconfuse.wire.shapes import OPERATIONS, SCALARS, Shape, java_pattern, load_service
@@ -44,12 +47,13 @@ def test_every_pattern_has_a_longest_text() -> None:
     assert not [s.name for s in patterned if not any("less than" in demand.text for demand in s.demands)]
 
 
-def test_a_users_own_models_change_nothing(tmp_path, monkeypatch) -> None:
-    """The clients' AWS_DATA_PATH, here with a model that would break, is not ours."""
+def test_a_users_own_models_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A later model in ~/.aws/models or AWS_DATA_PATH, here an empty one, is not ours."""
     folder = tmp_path / "rekognition" / "2099-01-01"
     folder.mkdir(parents=True)
     (folder / "service-2.json").write_text("{}")
     monkeypatch.setenv("AWS_DATA_PATH", str(tmp_path))
+    monkeypatch.setattr(Loader, "CUSTOMER_DATA_PATH", str(tmp_path))
 
     assert len(load_service("rekognition").operations) == 23
 
