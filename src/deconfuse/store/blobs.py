@@ -140,20 +140,16 @@ class Blobs:
     """The folder of blobs."""
 
     def __init__(self, root: Path) -> None:
-        """Makes the folder below `root` where it is missing.
+        """Makes the folder of blobs below `root` where it is missing.
 
         Raises:
             Unavailable: it cannot be made.
         """
         self.folder = root / "blobs"
+        self._made: set[Path] = set()
         with _on_disk(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            made = [self.folder / f"{i:02x}" for i in range(256) if not (self.folder / f"{i:02x}").is_dir()]
-            for path in made:
-                path.mkdir(exist_ok=True)
-            if made:
-                sync_folder(self.folder)
-                sync_folder(root)
+            sync_folder(root)
 
     def draft(self, algorithms: Collection[str] = ()) -> Draft:
         """A new blob to write to, digested by MD5 and `algorithms`.
@@ -162,7 +158,7 @@ class Blobs:
             Invalid: an algorithm that is not known.
             Unavailable: the disk is full or gone.
         """
-        return Draft(self._path(uuid.uuid4().hex), algorithms)
+        return Draft(self._new_path(), algorithms)
 
     def open(self, name: str) -> BinaryIO:
         """A blob, for reading.
@@ -185,7 +181,7 @@ class Blobs:
             FileNotFoundError: there is no such blob.
             Unavailable: the disk is full or gone.
         """
-        path = self._path(uuid.uuid4().hex)
+        path = self._new_path()
         try:
             os.link(self._path(name), path)
             sync_folder(path.parent)
@@ -227,6 +223,15 @@ class Blobs:
     def names(self) -> Iterator[str]:
         """The name of every blob, drafts included, in order."""
         return (path.name for path in sorted(self.folder.glob("??/*")))
+
+    def _new_path(self) -> Path:
+        path = self._path(uuid.uuid4().hex)
+        if path.parent not in self._made:
+            with _on_disk(path.parent):
+                path.parent.mkdir(exist_ok=True)
+                sync_folder(self.folder)
+            self._made.add(path.parent)
+        return path
 
     def _path(self, name: str) -> Path:
         return self.folder / name[:2] / name

@@ -81,12 +81,11 @@ class LinkedFolder:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except (OSError, RuntimeError, ValueError):
             return None
-        file = os.fdopen(descriptor, "rb", buffering=0)
         facts = _facts(os.fstat(descriptor))
         if facts is None or not _is_still(path, descriptor):
-            file.close()
+            os.close(descriptor)
             return None
-        return file, facts
+        return os.fdopen(descriptor, "rb", buffering=0), facts
 
     def _walk(self, folder: Path, below: bytes, after: bytes, above: tuple[Path, ...]) -> Iterator[tuple[bytes, Facts]]:
         """The files of `folder`, whose keys begin with `below`; `above` are the folders on the way to here."""
@@ -114,8 +113,8 @@ class LinkedFolder:
         if folder not in self._children:
             try:
                 with os.scandir(folder) as entries:
-                    found = [(os.fsencode(entry.name), entry.is_dir()) for entry in entries]
-            except OSError:
+                    found = [(os.fsencode(entry.name), _is_folder(entry)) for entry in entries]
+            except OSError:  # not ours to read, or gone
                 found = []
             self._children[folder] = sorted((n + b"/" if is_dir else n, is_dir) for n, is_dir in found if _is_utf8(n))
         return self._children[folder]
@@ -226,6 +225,13 @@ def _is_still(path: Path, descriptor: int) -> bool:
     try:
         return path.resolve(strict=True) == path and os.path.samestat(path.stat(), os.fstat(descriptor))
     except (OSError, RuntimeError):
+        return False
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads in a circle
         return False
 
 

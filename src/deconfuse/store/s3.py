@@ -3,17 +3,19 @@
 Each bucket is a bucket there; `OWN_BUCKET` is the place that the setting names, s3://bucket/prefix. Nothing is read
 from the environment: the client's AWS_… variables are not ours.
 
-Limits of the library: keys are paths, so one with an empty step, "." or ".." or a control character is refused; a put
-under a condition is held in memory whole, and its condition is `if_none_match` "*" or `if_match` one ETag; the header
-Expires cannot be kept.
+Limits of the library: keys are paths, so one with an empty step, "." or ".." or a control character is refused, and a
+bucket that holds such keys cannot be listed around them; a put under a condition is held in memory whole, and its
+condition is `if_none_match` "*" or `if_match` one ETag; the header Expires cannot be kept.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import chain
+from datetime import timedelta
+from itertools import chain, takewhile
 from typing import Any
 
 import obstore
@@ -51,6 +53,7 @@ PART_BYTES = 8 << 20
 """A put of more is sent in parts of this size."""
 
 _LAST_CHARACTER = "\U0010ffff"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,8 @@ class S3Objects:
     def get(self, bucket: str, key: str, *, span: Span | None = None, conditions: Conditions = ALWAYS) -> Content:
         """See `Objects.get`."""
         _check_path(key)
+        if span is not None and span.first is None and not span.last:  # stores differ on the last no bytes
+            span.within(self.head(bucket, key).size_bytes)
         try:
             with _translated(bucket, key):
                 result = obstore.get(self._store(bucket), key, options=_range(span))
@@ -165,7 +170,7 @@ class S3Objects:
     ) -> None:
         if conditions == Conditions(if_none_match=("*",)):
             mode: Any = "create"
-        elif conditions.if_match is not None and conditions == Conditions(if_match=conditions.if_match[:1]):
+        elif conditions.if_match and conditions == Conditions(if_match=conditions.if_match[:1]):
             mode = {"e_tag": f'"{conditions.if_match[0]}"'}
         else:
             raise NotBuilt("condition", 'a put to an S3 knows If-None-Match "*" and If-Match with one ETag')
@@ -180,8 +185,8 @@ class S3Objects:
             raise Unmet("If-Match") from None
 
 
-def connect_s3(address: S3Address) -> Connect:
-    """How to reach the buckets of an S3."""
+def connect_s3(address: S3Address, *, retry_seconds: float = 30) -> Connect:
+    """How to reach the buckets of an S3; a request that fails is repeated for up to `retry_seconds`."""
     endpoint = address.endpoint or f"https://s3.{address.region}.amazonaws.com"
     credentials: Any = {
         "access_key_id": address.key_id,
@@ -200,6 +205,7 @@ def connect_s3(address: S3Address) -> Connect:
             virtual_hosted_style_request=address.is_virtual_host,
             # Given this way, for a session token in the environment would be signed with otherwise.
             credential_provider=lambda: credentials,
+            retry_config={"retry_timeout": timedelta(seconds=retry_seconds), "max_retries": 5},
             client_options={"allow_http": endpoint.startswith("http://"), "connect_timeout": "5s", "timeout": "300s"},
         )
 
@@ -208,7 +214,7 @@ def connect_s3(address: S3Address) -> Connect:
 
 def _check_path(key: str) -> None:
     encode_key(key)
-    if any(step in ("", ".", "..") for step in key.split("/")) or any(ord(c) < 0x20 or c == "\x7f" for c in key):
+    if _as_path(key) != key:
         raise Invalid(
             "key", f"{key[:80]!r} has an empty step, '.', '..' or a control character; an S3 store takes none"
         )
@@ -240,10 +246,12 @@ def _range(span: Span | None) -> Any:
 def _after(store: ObjectStore, bucket: str, prefix: str, low: bytes, n: int) -> list[tuple[bytes, Stored]]:
     """The next `n` objects after the key `low`, in byte order."""
     folder = prefix.rpartition("/")[0]
+    if folder and _as_path(folder) != folder:
+        return []  # the library knows no such keys
     least = prefix.encode()
     offset = low[:-1].decode() + _LAST_CHARACTER if low.endswith(b"\xff") else max(low.decode(), _before(prefix))
     found: list[tuple[bytes, Stored]] = []
-    for batch in obstore.list(store, folder or None, offset=offset or None, chunk_size=max(n, 50)):
+    for batch in obstore.list(store, folder or None, offset=_as_path(offset) or None, chunk_size=max(n, 50)):
         for meta in batch:
             key = meta["path"].encode()
             if key.startswith(least) and key > low:
@@ -253,6 +261,12 @@ def _after(store: ObjectStore, bucket: str, prefix: str, low: bytes, n: int) -> 
             elif key > least and not key.startswith(least):
                 return found
     return found
+
+
+def _as_path(text: str) -> str:
+    """As much of `text` from its beginning as the library takes for a path."""
+    steps = takewhile(lambda step: step not in ("", ".", "..") and not _CONTROL.search(step), text.split("/"))
+    return "/".join(steps)
 
 
 def _before(prefix: str) -> str:
