@@ -7,6 +7,7 @@ memory_objects("photos")          an S3Objects over obstore's memory, with these
 
 from __future__ import annotations
 
+import weakref
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -39,7 +40,9 @@ class Clock:
 
 def local_objects(root: Path, *buckets: str, url: str = "sqlite://", clock: Clock | None = None) -> LocalObjects:
     """A local store in `root` with these buckets; its rows are in memory unless a database is named."""
-    objects = LocalObjects(root, open_database(url), clock or Clock())
+    database = open_database(url)
+    objects = LocalObjects(root, database, clock or Clock())
+    weakref.finalize(objects, database.close)
     for bucket in buckets:
         objects.create_bucket(bucket)
     return objects
