@@ -37,7 +37,7 @@ def lines(n_lines: int, *, first: int = 0, n_labels: int = 50, size_bytes: int =
     """Lines first, first + 1, … for as many images; each has one label, and one in a thousand an error."""
     for number in range(first, first + n_lines):
         label = f"label-{number % n_labels}"
-        uri = f"s3://bucket/{label}/{number:06d}.jpg"
+        uri = f"s3://bucket/images/{number:06d}.jpg"
         line = b'{"source-ref":"%s"}' % uri.encode()
         yield registry.EntryRow(uri, line.ljust(size_bytes), (label,), has_errors=number % 1000 == 7)
 

@@ -163,7 +163,7 @@ ENTRIES = Table(
     Column("id", NUMBERS, primary_key=True, comment="its place: entries are listed by it"),
     Column("dataset_id", NUMBERS, ForeignKey("datasets.id"), nullable=False),
     # An address of 1,024 characters is too long for an index of PostgreSQL.
-    Column("source_key", LargeBinary, nullable=False, comment="the sha256 of source_ref"),
+    Column("source_key", LargeBinary, nullable=False, comment="source_ref, or its head and sha256"),
     Column("is_labeled", Boolean, nullable=False),
     Column("has_errors", Boolean, nullable=False),
     Column("source_ref", Text, nullable=False),

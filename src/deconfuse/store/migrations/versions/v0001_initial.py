@@ -260,7 +260,7 @@ def _entries() -> None:
         "entries",
         sa.Column("id", _ID, nullable=False, comment="its place: entries are listed by it"),
         sa.Column("dataset_id", _ID, nullable=False),
-        sa.Column("source_key", sa.LargeBinary(), nullable=False, comment="the sha256 of source_ref"),
+        sa.Column("source_key", sa.LargeBinary(), nullable=False, comment="source_ref, or its head and sha256"),
         sa.Column("is_labeled", sa.Boolean(), nullable=False),
         sa.Column("has_errors", sa.Boolean(), nullable=False),
         sa.Column("source_ref", sa.Text(), nullable=False),
