@@ -8,6 +8,7 @@ their bodies, so that `deconfuse --help` answers at once.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -81,6 +82,8 @@ def main() -> NoReturn:
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _leave)
+    # What Pillow logs about a damaged image is said better by the problem that is reported for it.
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
     try:
         code = cli.main(standalone_mode=False)
         sys.stdout.flush()
