@@ -28,15 +28,8 @@ from deconfuse.formats.evaluation import EvaluationSummary, read_summary
 from deconfuse.insights.findings import Finding, find_at_thresholds
 from deconfuse.measure.matrix import ConfusionMatrix, Matrix, matrix_from_cells
 from deconfuse.measure.recover import recover_counts
-from deconfuse.tables import CELLS, LABELS_KEY
-
-MATRIX_FORMAT = "deconfuse.matrix/1"
-"""Value of `format` in the JSON that is read."""
-
-MAX_COUNT = 1 << 53
-"""Above this, whole numbers in JSON and CSV are no longer exact."""
-
-_UNIT_KEY = b"deconfuse.unit"
+from deconfuse.report.exports import JSON_FORMAT
+from deconfuse.tables import CELLS, LABELS_KEY, MAX_COUNT, UNIT_KEY, WEIGHTED_CELLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,10 +175,8 @@ def read_matrix_json(data: bytes, name: str) -> Counted:
         BadData: it is written in another version of the format, or changed beyond use.
     """
     content = json.loads(data)
-    if content.get("format") != MATRIX_FORMAT:
-        raise BadData(
-            f"{name} has the format {content.get('format')!r}; this version of deconfuse reads {MATRIX_FORMAT}"
-        )
+    if content.get("format") != JSON_FORMAT:
+        raise BadData(f"{name} has the format {content.get('format')!r}; this version of deconfuse reads {JSON_FORMAT}")
     try:
         triples = [(cell["true_label"], cell["predicted_label"], cell["count"]) for cell in content["cells"]]
         matrix = _from_triples(triples, content["labels"], content["unit"])
@@ -260,10 +251,10 @@ def _from_triples(triples: Sequence[tuple[str | None, str | None, float]], label
         raise Invalid("count", f"counts lie between 0 and {MAX_COUNT:,}")
     is_whole = bool(np.all(counts == np.floor(counts)))
     values = counts.astype(np.int64) if is_whole else counts
-    schema = CELLS if is_whole else CELLS.set(2, pa.field("count", pa.float64(), nullable=False))
+    schema = CELLS if is_whole else WEIGHTED_CELLS
     metadata: Mapping[bytes, bytes] = {
         LABELS_KEY: json.dumps(list(labels), ensure_ascii=False).encode(),
-        _UNIT_KEY: unit.encode(),
+        UNIT_KEY: unit.encode(),
     }
     columns = [pa.array([triple[side] for triple in triples], pa.string()) for side in (0, 1)]
     return matrix_from_cells(pa.table([*columns, pa.array(values)], schema=schema.with_metadata(metadata)))
