@@ -29,9 +29,10 @@ import numpy as np
 from deconfuse.errors import Invalid
 from deconfuse.insights import balance
 from deconfuse.insights.confusions import Confusion, Confusions, confusions, entries
-from deconfuse.insights.wording import called, images, listing, name, number, percent, plural, rate, short
+from deconfuse.insights.wording import called, images, listing, name, percent, plural, rate, short
 from deconfuse.measure.matrix import OTHER, Matrix, Pair
 from deconfuse.measure.rates import wilson
+from deconfuse.measure.text import count_text as number
 
 Kind = Literal[
     "confusion",

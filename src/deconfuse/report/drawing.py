@@ -30,18 +30,16 @@ from PIL import Image, ImageDraw, ImageFont
 
 from deconfuse.errors import Invalid
 from deconfuse.measure.matrix import Matrix
+from deconfuse.measure.text import UNDEFINED_TEXT, count_text, percent_text
 from deconfuse.report.colors import BLACK, FAINT, NOTHING, Rgb, cell_rgb, hex_color, ink_rgb
 from deconfuse.report.grid import (
     DENOMINATORS,
-    UNDEFINED_TEXT,
     ZERO_TEXT,
     Grid,
     Normalize,
     Orientation,
-    count_text,
     grid,
     label_text,
-    percent_text,
     short_count_text,
 )
 from deconfuse.report.terminal import columns as text_columns

@@ -21,18 +21,9 @@ from deconfuse.measure.intervals import Interval, Intervals, intervals
 from deconfuse.measure.matrix import Matrix
 from deconfuse.measure.rates import wilson
 from deconfuse.measure.scores import label_scores, label_scores_from_binary, macro, overall
+from deconfuse.measure.text import UNDEFINED_TEXT, count_text, percent_text
 from deconfuse.report.colors import cell_rgb, hex_color, ink_rgb
-from deconfuse.report.grid import (
-    DENOMINATORS,
-    UNDEFINED_TEXT,
-    Grid,
-    Normalize,
-    Orientation,
-    count_text,
-    grid,
-    label_text,
-    percent_text,
-)
+from deconfuse.report.grid import DENOMINATORS, Grid, Normalize, Orientation, grid, label_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

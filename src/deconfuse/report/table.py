@@ -21,19 +21,16 @@ from typing import Literal
 
 from deconfuse.measure.matrix import ConfusionMatrix
 from deconfuse.measure.scores import label_scores
-from deconfuse.measure.text import NO_LABEL_TEXT
+from deconfuse.measure.text import NO_LABEL_TEXT, UNDEFINED_TEXT, count_text, percent_text
 from deconfuse.report.grid import (
     DENOMINATORS,
-    UNDEFINED_TEXT,
     ZERO_TEXT,
     Grid,
     Normalize,
     Orientation,
-    count_text,
     decimal_text,
     grid,
     label_text,
-    percent_text,
     short_count_text,
 )
 from deconfuse.report.terminal import (

@@ -17,15 +17,8 @@ from deconfuse.insights.confusions import blocks
 from deconfuse.measure.matrix import Cells, Matrix
 from deconfuse.measure.rates import wilson
 from deconfuse.measure.scores import label_scores, label_scores_from_binary, macro, overall
-from deconfuse.report.grid import (
-    UNDEFINED_TEXT,
-    Normalize,
-    Orientation,
-    count_text,
-    decimal_text,
-    percent_text,
-    share_text,
-)
+from deconfuse.measure.text import UNDEFINED_TEXT, count_text, percent_text
+from deconfuse.report.grid import Normalize, Orientation, decimal_text, share_text
 from deconfuse.report.table import table_text
 from deconfuse.report.terminal import bold, clip, columns, join_lines, left, printable, right, wrap
 
