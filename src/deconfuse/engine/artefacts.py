@@ -20,6 +20,7 @@ from deconfuse import names
 from deconfuse.engine.cache import EmbeddingCache
 from deconfuse.engine.evaluation import matrix_view, run_evaluation
 from deconfuse.engine.imports import s3_uri, validation_lines
+from deconfuse.engine.judging import score_matrix
 from deconfuse.engine.thumbnails import from_cache_or_image
 from deconfuse.errors import Problem
 from deconfuse.formats.evaluation import (
@@ -37,9 +38,10 @@ from deconfuse.formats.validation import (
     write_manifest_summary,
     write_validation_manifest,
 )
+from deconfuse.measure.labels import indicator
 from deconfuse.measure.matrix import ConfusionMatrix
 from deconfuse.measure.rates import wilson
-from deconfuse.measure.scores import binary_counts, label_scores_from_binary
+from deconfuse.measure.scores import binary_counts, label_scores_from_binary, macro
 from deconfuse.report.render import standalone
 from deconfuse.tables import Split, labels_of
 
@@ -103,16 +105,6 @@ class Sample:
     def labels(self) -> tuple[str, ...]:
         """Its true labels."""
         return self.entry.labels
-
-
-def truth_matrix(labels_of_samples: Iterable[Sequence[str]], labels: Sequence[str]) -> NDArray[np.bool_]:
-    """bool[n, K]: which of `labels` (columns) each sample (rows) truly has."""
-    column = {label: k for k, label in enumerate(labels)}
-    rows = list(labels_of_samples)
-    truth = np.zeros((len(rows), len(labels)), dtype=np.bool_)
-    for row, names_ in enumerate(rows):
-        truth[row, [column[name] for name in names_]] = True
-    return truth
 
 
 def validation_files(
@@ -200,7 +192,7 @@ def summary(predictions: pa.Table, thresholds: Sequence[float], *, identity: Ide
     tested = side_of(predictions, "test")
     truth, scores = truth_and_scores(tested)
     by_label = label_scores_from_binary(binary_counts(truth, scores >= np.asarray(thresholds)))
-    support = truth.sum(axis=0)
+    support, means = truth.sum(axis=0), macro(by_label)
     matrix = count(tested, labels)
     results = tuple(
         LabelResult(
@@ -221,9 +213,9 @@ def summary(predictions: pa.Table, thresholds: Sequence[float], *, identity: Ide
         n_testing=tested.num_rows,
         cells=shares(matrix),
         label_results=results,
-        f1=mean_over(by_label.f1, support),
-        precision=mean_over(by_label.precision, support),
-        recall=mean_over(by_label.recall, support),
+        f1=means.f1,
+        precision=means.precision,
+        recall=means.recall,
     )
     return write_summary(content, deconfuse=own_part(matrix, labels, support, thresholds))
 
@@ -232,9 +224,8 @@ def truth_and_scores(predictions: pa.Table) -> tuple[NDArray[np.bool_], NDArray[
     """(bool[n, K] truth, float64[n, K] scores) of PREDICTIONS."""
     labels = labels_of(predictions)
     true = predictions.column("true").to_pylist()
-    truth = truth_matrix([(label,) if isinstance(label, str) else label for label in true], labels)
-    flat = predictions.column("scores").combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return truth, flat.reshape(predictions.num_rows, len(labels)).astype(np.float64)
+    truth = indicator([(label,) if isinstance(label, str) else label for label in true], labels, "true")
+    return truth, score_matrix(predictions, len(labels)).astype(np.float64)
 
 
 def count(predictions: pa.Table, labels: tuple[str, ...]) -> ConfusionMatrix:
@@ -255,12 +246,6 @@ def shares(matrix: ConfusionMatrix) -> dict[tuple[str, str], float]:
         if totals[i] > 0
         for j, predicted in enumerate(matrix.labels)
     }
-
-
-def mean_over(values: NDArray[np.float64], support: NDArray[np.int64]) -> float:
-    """The mean of `values` over labels with test images, undefined ones left out; NaN where none is left."""
-    kept = values[(support > 0) & ~np.isnan(values)]
-    return float(kept.mean()) if kept.size else float("nan")
 
 
 def own_part(

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from deconfuse import names
 from deconfuse.engine import artefacts
-from deconfuse.engine.artefacts import Identity, Sample, truth_matrix
+from deconfuse.engine.artefacts import Identity, Sample
 from deconfuse.engine.cache import EmbeddingCache
 from deconfuse.engine.embeddings import Embedded, embed
 from deconfuse.engine.imports import Intake
@@ -35,6 +35,7 @@ from deconfuse.learn.bundle import write_bundle
 from deconfuse.learn.head import Head
 from deconfuse.learn.trial import Trial, holdout, run_trial
 from deconfuse.measure.curves import assumed_thresholds
+from deconfuse.measure.labels import indicator
 from deconfuse.tables import predictions_schema
 from deconfuse.vision.backbone import Backbone
 
@@ -91,7 +92,7 @@ def train(
 
     progress("evaluating", 0, 2)
     training = [sample.labels for sample in samples if sample.split == "train"]
-    thresholds = assumed_thresholds(trial.probabilities, truth_matrix(training, labels))
+    thresholds = assumed_thresholds(trial.probabilities, indicator(training, labels, "labels"))
     predictions = predictions_table(samples, trial, test_scores, thresholds, labels, multi_label=multi_label)
     card = make_card(
         intake, samples, problems, identity=identity, backbone=backbone, trial=trial, thresholds=thresholds
@@ -213,7 +214,7 @@ def learn(
     tested = [sample for sample in samples if sample.split == "test"]
     trial = run_trial(
         embedded.vectors[[sample.row for sample in training]],
-        truth_matrix([sample.labels for sample in training], labels),
+        indicator([sample.labels for sample in training], labels, "labels"),
         [sample.sha256 for sample in training],
         labels=labels,
         multi_label=multi_label,
