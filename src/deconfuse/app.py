@@ -6,7 +6,6 @@ The command line and the library's public functions are thin above this.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deconfuse import names
-from deconfuse.engine.sinks import DirectorySink, refuse_taken, world_error, write_whole
+from deconfuse.engine.sinks import DirectorySink, refuse_taken, write_whole
 from deconfuse.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -187,15 +186,9 @@ def clear_cache() -> int:
     Raises:
         Denied: it may not be written.
     """
-    usage = cache_usage()
-    for folder in ("backbones", "embeddings"):
-        try:
-            shutil.rmtree(usage.path / folder)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise world_error(error, usage.path / folder) from error
-    return usage.total
+    from deconfuse.engine import cache
+
+    return cache.clear_cache(read_settings().cache)
 
 
 def _name_of(source: Path) -> str:
