@@ -23,7 +23,7 @@ from deconfuse.measure.rates import wilson
 from deconfuse.measure.scores import label_scores, label_scores_from_binary, macro, overall
 from deconfuse.measure.text import UNDEFINED_TEXT, count_text, percent_text
 from deconfuse.report.colors import cell_rgb, hex_color, ink_rgb
-from deconfuse.report.grid import DENOMINATORS, Grid, Normalize, Orientation, grid, label_text
+from deconfuse.report.grid import DENOMINATORS, UNITS, Grid, Normalize, Orientation, grid, label_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -331,7 +331,7 @@ def _texts(shown: Grid, row: int) -> list[str]:
 
 
 def _cell_sentence(shown: Grid) -> str:
-    what = "label decisions" if shown.unit == "label decisions" else "images"
+    what = UNITS[shown.unit]
     content = DENOMINATORS[shown.normalize]
     if shown.normalize == "none":
         content = f"{what} ({content})"

@@ -33,6 +33,9 @@ DENOMINATORS: dict[str, str] = {
 }
 """What a share is a share of, in words, by normalisation."""
 
+UNITS: dict[str, str] = {"samples": "images", "label decisions": "label decisions"}
+"""What is counted, in words, by the unit of a matrix."""
+
 
 @dataclass(frozen=True, slots=True)
 class Grid:

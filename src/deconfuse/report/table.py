@@ -24,6 +24,7 @@ from deconfuse.measure.scores import label_scores
 from deconfuse.measure.text import NO_LABEL_TEXT, UNDEFINED_TEXT, count_text, percent_text
 from deconfuse.report.grid import (
     DENOMINATORS,
+    UNITS,
     ZERO_TEXT,
     Grid,
     Normalize,
@@ -285,7 +286,7 @@ def _footer(shown: Grid, layout: _Layout, margins: Sequence[_Margin], *, color: 
 
 
 def _legend(shown: Grid, layout: _Layout, width: int, *, color: bool) -> list[str]:
-    what = "label decisions" if shown.unit == "label decisions" else "images"
+    what = UNITS[shown.unit]
     content = {
         "both": f"{what} and their {DENOMINATORS[shown.normalize]}",
         "stacked": f"{what}, below them their {DENOMINATORS[shown.normalize]}",

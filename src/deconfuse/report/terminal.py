@@ -7,7 +7,7 @@ Asian character takes two, a combining mark none.
 Colours are those of the 256-colour palette, always with an ink chosen for contrast, because nobody can know the
 background of the user's terminal.
 
-Who calls it: report.text. Pictures and files use `printable` and `percent` of their own rooms.
+Who calls it: report.table, report.text and report.drawing, and the commands for what they say on stderr.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from deconfuse.measure.matrix import Cells, Matrix
 from deconfuse.measure.rates import wilson
 from deconfuse.measure.scores import label_scores, label_scores_from_binary, macro, overall
 from deconfuse.measure.text import UNDEFINED_TEXT, count_text, percent_text
-from deconfuse.report.grid import Normalize, Orientation, decimal_text, share_text
+from deconfuse.report.grid import UNITS, Normalize, Orientation, decimal_text, share_text
 from deconfuse.report.table import table_text
 from deconfuse.report.terminal import bold, clip, columns, join_lines, left, printable, right, wrap
 
@@ -98,7 +98,7 @@ def headline_text(matrix: Matrix, *, binary: NDArray[np.int64] | None = None) ->
     right_count, total = matrix.correct.sum(), matrix.total
     if not total:
         return "Nothing was counted."
-    what = "label decisions" if matrix.unit == "label decisions" else "images"
+    what = UNITS[matrix.unit]
     low, high = wilson(right_count, total)
     scores = overall(matrix)
     interval = f"95% interval {share_text(float(low), decimals=1)} to {share_text(float(high), decimals=1)}"
@@ -180,7 +180,7 @@ def _pair_lines(matrix: Matrix, width: int, *, color: bool, n_pairs: int) -> lis
     pairs = matrix.most_confused(n_pairs)
     if not pairs:
         return ["No label was taken for another."]
-    what = "label decisions" if matrix.unit == "label decisions" else "images"
+    what = UNITS[matrix.unit]
     title = f"Most confused, by the lower end of the 95% interval ({what}, share of the true label):"
     lines = [bold(line) if color else line for line in wrap(title, width)]
     facts = [
