@@ -183,6 +183,28 @@ def test_a_bucket_without_a_directory_is_asked_for(deconfuse: Deconfuse, tmp_pat
     assert "--bucket photos=DIR" in answer.err
 
 
+def test_names_of_files_cannot_steer_the_terminal(deconfuse: Deconfuse, tmp_path: Path) -> None:
+    """Escape sequences and line ends in the name of a bad image arrive as text; one line stays one line."""
+    images = label_folder(tmp_path / "fruit", FRUIT)
+    (images / "leaf" / "\x1b[31mred\n.png").write_bytes(b"nothing")
+    answer = deconfuse("train", images, "--quiet")
+    assert answer.code == 0
+
+    bad = deconfuse("train", images)
+    assert bad.err.count("\n") == 1
+    assert "leaf/\\x1b[31mred\\n.png: " in bad.err
+    assert "\x1b" not in deconfuse("predict", bad.out.split("run     ")[1].split("\n")[0], images / "leaf").err
+
+
+def test_a_training_that_fails_leaves_no_folder(deconfuse: Deconfuse, tmp_path: Path) -> None:
+    """Not even the empty folder of its project."""
+    answer = deconfuse("train", label_folder(tmp_path / "fruit", {"apple": 3}))
+
+    assert answer.code == 5
+    assert "1 label; at least 2" in answer.err
+    assert not (tmp_path / "runs").exists()
+
+
 def test_up_to_a_fifth_may_be_bad(deconfuse: Deconfuse, tmp_path: Path) -> None:
     """Exactly 20 % bad files: training goes on, and each is named with AWS's code."""
     folder = label_folder(tmp_path / "fruit", FRUIT)

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from importlib import import_module
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -79,6 +80,7 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
+    _open_closed_streams()
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _leave)
@@ -93,7 +95,9 @@ def main() -> NoReturn:
         error.show()
         code = error.exit_code
     except errors.DeconfuseError as error:
-        click.echo(f"deconfuse: {error}", err=True)
+        from deconfuse.cli.output import say
+
+        say(f"deconfuse: {error}")
         code = exit_code(error)
     except (KeyboardInterrupt, click.Abort):
         click.echo("\ndeconfuse: stopped; nothing was written", err=True)
@@ -110,6 +114,13 @@ def main() -> NoReturn:
         click.echo("deconfuse: this is an error in deconfuse itself; please report it with the lines above", err=True)
         code = 70
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _open_closed_streams() -> None:
+    """Give a process that was started with closed streams (`>&-`) empty ones, before a file takes their numbers."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))
 
 
 def exit_code(error: errors.DeconfuseError) -> int:

@@ -16,10 +16,10 @@ from pathlib import Path
 import click
 
 from deconfuse.cli.options import force_option
-from deconfuse.cli.output import refuse_output, write_result
+from deconfuse.cli.output import refuse_output, say, write_result
 
 
-@click.command()
+@click.command(short_help="Write labelled images as a Ground Truth manifest.")
 @click.argument("source", type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--s3", "prefix", metavar="s3://BUCKET/PREFIX", help="Where the images are, or will be, in S3.")
 @click.option(
@@ -44,11 +44,10 @@ def convert(source: Path, prefix: str | None, output: Path, force: bool) -> None
     from deconfuse.engine.conversion import manifest_lines
 
     target = None if str(output) == "-" else output
-    if target is not None:
-        refuse_output(target, force=force)
+    refuse_output(target, force=force)
     notes: list[str] = []
     lines = list(manifest_lines(source, prefix, created=datetime.now(UTC), notes=notes))
     write_result(b"".join(lines), target, force=force)
     for note in notes:
-        click.echo(f"note: {note}", err=True)
-    click.echo(f"{len(lines):,} lines", err=True)
+        say(f"note: {note}")
+    say(f"{len(lines):,} {'line' if len(lines) == 1 else 'lines'}")

@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from deconfuse.cli.options import force_option
+from deconfuse.cli.output import refuse_output, show
 
 
-@click.command()
+@click.command(short_help="Write the model of a run as one ONNX graph.")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--onnx", "file", type=click.Path(path_type=Path), required=True, help="The ONNX file to write.")
 @force_option
@@ -21,5 +22,6 @@ def export(run: Path, file: Path, force: bool) -> None:
     """
     from deconfuse import app
 
+    refuse_output(file, force=force, option="--onnx")
     app.export_onnx(run, file, replace=force)
-    click.echo(f"wrote {file} ({file.stat().st_size / 1e6:.1f} MB)")
+    show(f"wrote {file} ({file.stat().st_size / 1e6:.1f} MB)\n")

@@ -9,10 +9,10 @@ import click
 
 from deconfuse.cli.matrix import evaluate, read_labels, show_notes, with_source_options
 from deconfuse.cli.options import bucket_option, force_option, quiet_option
-from deconfuse.cli.output import refuse_output
+from deconfuse.cli.output import refuse_output, show
 
 
-@click.command()
+@click.command(short_help="Write one self-contained page: matrix, images, findings.")
 @click.argument("source")
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="The HTML file to write.")
 @click.option("--labels", "chosen", metavar="A,B|@FILE", help="Only these labels; the others are summed as (other).")
@@ -42,5 +42,6 @@ def report(
         show_notes(evaluation)
     n_missing = app.write_report(evaluation, output, buckets=buckets, replace=force)
     if n_missing and not quiet:
-        click.echo(f"{n_missing:,} images were not found; the page shows their names instead of pictures", err=True)
-    click.echo(str(output))
+        what = "image was" if n_missing == 1 else "images were"
+        click.echo(f"{n_missing:,} {what} not found; the page shows the name instead of the picture", err=True)
+    show(f"{output}\n")
