@@ -14,7 +14,7 @@ import onnxruntime as ort
 import pytest
 
 import deconfuse as library
-from deconfuse.errors import AlreadyExists, Damaged, NotFound
+from deconfuse.errors import AlreadyExists, BadData, Damaged, NotFound
 from deconfuse.vision.images import FOLDER_LIMITS, decode
 from worlds import label_folder, picture
 
@@ -188,5 +188,5 @@ def test_a_model_of_another_backbone_is_not_used(run: library.Run, photos: Path)
     card["backbone"]["key"] = "another"
     (run.path / "card.json").write_text(json.dumps(card))
 
-    with pytest.raises(Damaged, match="another"):
+    with pytest.raises(BadData, match="backbone another, .*; train again"):
         library.open_run(run.path).predict(photos / "a.png")

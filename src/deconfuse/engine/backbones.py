@@ -12,7 +12,8 @@ import importlib.util
 import secrets
 from pathlib import Path
 
-from deconfuse.errors import Denied, Invalid, NotFound, Unavailable
+from deconfuse.engine.sinks import world_error
+from deconfuse.errors import Invalid, NotFound
 from deconfuse.vision.backbone import Backbone, Card
 from deconfuse.vision.lite0 import Pooling, dimensions, graph
 
@@ -100,7 +101,5 @@ def _keep(folder: Path, stem: str, model: bytes) -> None:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
-    except PermissionError as error:
-        raise Denied(f"the cache {folder} may not be written") from error
     except OSError as error:
-        raise Unavailable(f"the cache {folder} cannot be written ({error.strerror or error})") from error
+        raise world_error(error, folder, "DECONFUSE_CACHE names another folder for the cache") from error

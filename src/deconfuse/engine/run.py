@@ -17,7 +17,7 @@ from deconfuse.engine.evaluation import Evaluation, matrix_view, run_evaluation
 from deconfuse.engine.predictor import Answer, Predictor
 from deconfuse.engine.sinks import write_whole
 from deconfuse.engine.thumbnails import Thumbnails, thumbnail_source
-from deconfuse.errors import Damaged, NotFound, Problem
+from deconfuse.errors import BadData, Damaged, NotFound, Problem
 from deconfuse.formats.predictions import read_predictions
 from deconfuse.insights.findings import Finding
 from deconfuse.learn.bundle import read_bundle
@@ -106,14 +106,13 @@ class Run:
         """The backbone the head was trained on.
 
         Raises:
-            Damaged: the one at hand makes other embeddings than the one of the training.
+            BadData: the one at hand makes other embeddings than the one of the training.
         """
         backbone = self._load_backbone()
         if backbone.card.key != self.card["backbone"]["key"]:
-            raise Damaged(
-                "the model",
-                f"it was trained on the backbone {self.card['backbone']['key']}, this is {backbone.card.key}; "
-                "train again with this version of deconfuse",
+            raise BadData(
+                f"the model was trained on the backbone {self.card['backbone']['key']}, and this deconfuse has "
+                f"{backbone.card.key}; train again, or use the version of deconfuse that trained it"
             )
         return backbone
 
