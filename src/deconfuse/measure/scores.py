@@ -101,8 +101,13 @@ class Overall:
     total: float
 
 
-def label_scores(matrix: Matrix) -> LabelScores:
+def label_scores(matrix: Matrix, *, binary: ArrayLike | None = None) -> LabelScores:
     """Precision, recall and F1 of each label of a matrix.
+
+    Args:
+        matrix: what was counted.
+        binary: of a multi-label model, whose matrix counts label decisions and not images: the table of each label as
+            `binary_counts` gives it, which is then scored instead.
 
     Source: C. J. van Rijsbergen, Information Retrieval (1979), ch. 7; AWS, Rekognition Custom Labels guide,
         "Metrics for evaluating your model".
@@ -111,6 +116,8 @@ def label_scores(matrix: Matrix) -> LabelScores:
         >>> label_scores(ConfusionMatrix(("a", "b"), np.array([[3, 1, 0], [0, 0, 0], [0, 0, 0]]))).recall.tolist()
         [0.75, nan]
     """
+    if binary is not None:
+        return label_scores_from_binary(binary)
     return _label_scores(matrix.correct, matrix.support, matrix.predicted_counts)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from deconfuse.measure.intervals import Interval, Intervals, intervals
 from deconfuse.measure.matrix import Matrix
 from deconfuse.measure.rates import wilson
-from deconfuse.measure.scores import label_scores, label_scores_from_binary, macro, overall
+from deconfuse.measure.scores import label_scores, macro, overall
 from deconfuse.measure.text import UNDEFINED_TEXT, count_text, percent_text
 from deconfuse.report.colors import cell_rgb, hex_color, ink_rgb
 from deconfuse.report.grid import DENOMINATORS, UNITS, Grid, Normalize, Orientation, grid, label_text
@@ -197,20 +197,17 @@ def _overall_json(matrix: Matrix, binary: NDArray[np.int64] | None, drawn: Inter
     scores = overall(matrix)
     right, total = float(matrix.correct.sum()), float(matrix.total)
     found: dict[str, Any] = {"accuracy": _rate_json(right, total)}
+    means = macro(label_scores(matrix, binary=binary))
     averages = {
-        "macro_precision": scores.precision,
-        "macro_recall": scores.recall,
-        "macro_f1": scores.f1,
+        "macro_precision": means.precision,
+        "macro_recall": means.recall,
+        "macro_f1": means.f1,
         "weighted_f1": scores.weighted_f1,
         "micro_f1": scores.micro_f1,
         "balanced_accuracy": scores.balanced_accuracy,
         "kappa": scores.kappa,
         "mcc": scores.mcc,
     }
-    if binary is not None:
-        # The label-to-label matrix counts decisions, not images: averages over labels come from each label's own table.
-        each = macro(label_scores_from_binary(binary))
-        averages |= {"macro_precision": each.precision, "macro_recall": each.recall, "macro_f1": each.f1}
     for name, value in averages.items():
         found[name] = {"value": _plain(value)}
         if name in _DRAWN:
@@ -233,7 +230,7 @@ def _drawn(matrix: Matrix, binary: NDArray[np.int64] | None) -> Intervals | None
 def _label_scores_json(
     matrix: Matrix, binary: NDArray[np.int64] | None, drawn: Intervals | None
 ) -> list[dict[str, Any]]:
-    scores = label_scores(matrix) if binary is None else label_scores_from_binary(binary)
+    scores = label_scores(matrix, binary=binary)
     unknown = np.full(len(matrix.labels), math.nan)
     low, high = (unknown, unknown) if drawn is None else drawn.f1
     return [

@@ -24,8 +24,8 @@ from deconfuse.errors import Problem
 from deconfuse.insights.findings import Finding
 from deconfuse.measure.intervals import Interval, intervals
 from deconfuse.measure.matrix import DENSE_LIMIT, Matrix
-from deconfuse.measure.rates import wilson
-from deconfuse.measure.scores import LabelScores, label_scores, label_scores_from_binary, macro, overall
+from deconfuse.measure.rates import Ends, wilson
+from deconfuse.measure.scores import LabelScores, label_scores, macro, overall
 from deconfuse.report.views import ImageView, MatrixView, RuleView, decisions
 
 PAIRS = 300
@@ -38,7 +38,6 @@ DRAWS = 2_000
 SEED = 20_221
 
 Json = Any
-Ends = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def payload(view: MatrixView) -> dict[str, Json]:
@@ -90,7 +89,7 @@ def stamp_line(view: MatrixView, *, rule: str | None = None) -> str:
 
 
 def _rule(rule: RuleView, view: MatrixView, *, is_first: bool) -> dict[str, Json]:
-    scores = label_scores(rule.matrix) if rule.binary is None else label_scores_from_binary(rule.binary)
+    scores = label_scores(rule.matrix, binary=rule.binary)
     is_dense = len(view.labels) <= DENSE_LIMIT
     index = {label: i for i, label in enumerate(view.labels)}
     return {

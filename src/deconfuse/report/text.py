@@ -16,7 +16,7 @@ import numpy as np
 from deconfuse.insights.confusions import blocks
 from deconfuse.measure.matrix import Cells, Matrix
 from deconfuse.measure.rates import wilson
-from deconfuse.measure.scores import label_scores, label_scores_from_binary, macro, overall
+from deconfuse.measure.scores import label_scores, macro, overall
 from deconfuse.measure.text import UNDEFINED_TEXT, count_text, percent_text
 from deconfuse.report.grid import UNITS, Normalize, Orientation, decimal_text, share_text
 from deconfuse.report.table import table_text
@@ -100,19 +100,14 @@ def headline_text(matrix: Matrix, *, binary: NDArray[np.int64] | None = None) ->
         return "Nothing was counted."
     what = UNITS[matrix.unit]
     low, high = wilson(right_count, total)
-    scores = overall(matrix)
     interval = f"95% interval {share_text(float(low), decimals=1)} to {share_text(float(high), decimals=1)}"
     of_total = f"{count_text(right_count)} of {count_text(total)} {what}"
     parts = [f"Accuracy {percent_text(right_count, total, decimals=1)} ({of_total}; {interval})"]
-    if binary is not None:
-        each = macro(label_scores_from_binary(binary))
-        means = [each.f1, each.precision, each.recall]
-    else:
-        means = [scores.f1, scores.precision, scores.recall]
-    names = ("F1", "precision", "recall")
-    parts.append("means over labels: " + ", ".join(f"{n} {decimal_text(v)}" for n, v in zip(names, means, strict=True)))
+    means = macro(label_scores(matrix, binary=binary))
+    named = {"F1": means.f1, "precision": means.precision, "recall": means.recall}
+    parts.append("means over labels: " + ", ".join(f"{name} {decimal_text(value)}" for name, value in named.items()))
     if binary is None:
-        parts.append(f"kappa {decimal_text(scores.kappa)}")
+        parts.append(f"kappa {decimal_text(overall(matrix).kappa)}")
     return _as_prose("; ".join(parts) + ".")
 
 
@@ -268,7 +263,7 @@ def label_table_text(
         title: a line above; "" for none.
     """
     width = max(width, MIN_WIDTH)
-    scores = label_scores(matrix) if binary is None else label_scores_from_binary(binary)
+    scores = label_scores(matrix, binary=binary)
     chosen = range(len(matrix.labels)) if rows is None else rows
     heads = ("images", "recall", "95% interval", "precision", "95% interval", "F1")
     table = []
