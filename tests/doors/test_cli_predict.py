@@ -188,5 +188,5 @@ def test_a_model_of_another_backbone_is_not_used(run: library.Run, photos: Path)
     card["backbone"]["key"] = "another"
     (run.path / "card.json").write_text(json.dumps(card))
 
-    with pytest.raises(BadData, match="backbone another, .*; train again"):
+    with pytest.raises(BadData, match=r"backbone another, .*; train again"):
         library.open_run(run.path).predict(photos / "a.png")

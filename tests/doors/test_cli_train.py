@@ -362,6 +362,47 @@ def test_an_interruption_leaves_nothing_within_a_second(
     assert min(seconds) < 1
 
 
+SWALLOWING = """
+import os, signal, sys, types, click
+from deconfuse import cli
+
+def work():
+    try:
+        os.kill(os.getpid(), signal.{name})
+        signal.pause()
+    except BaseException:
+        raise RuntimeError("Query interrupted") from None
+
+sys.modules["work"] = types.SimpleNamespace(work=click.command()(work))
+cli.COMMANDS["work"] = "work"
+sys.argv = ["deconfuse", "work"]
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_library_that_swallows_the_interruption_changes_nothing(name: str) -> None:
+    """DuckDB, and imports that are interrupted, raise errors of their own; the exit code stays that of the signal."""
+    command = [sys.executable, "-c", SWALLOWING.format(name=name)]
+    ended = subprocess.run(command, capture_output=True, timeout=60, check=False)
+
+    assert ended.returncode == 128 + getattr(signal, name)
+    assert b"Traceback" not in ended.stderr
+
+
+def test_a_training_survives_the_terminal_it_was_started_in(tmp_path: Path) -> None:
+    """`nohup deconfuse train …` goes on when the terminal is closed."""
+    images = label_folder(tmp_path / "fruit", FRUIT)
+    command = ["nohup", sys.executable, "-m", "deconfuse", "train", str(images), "-q", "-o", str(tmp_path / "run")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        wait_for(lambda: any(tmp_path.glob("run.partial-*")))
+        process.send_signal(signal.SIGHUP)
+        process.communicate(timeout=60)
+
+    assert process.returncode == 0
+    assert (tmp_path / "run" / "card.json").exists()
+
+
 def interrupted(images: Path, runs: Path, number: signal.Signals) -> tuple[int, float]:
     """(exit code, seconds from the signal to the end) of a training that is interrupted in the middle of its images."""
     environment = os.environ | {"DECONFUSE_CACHE": str(runs.parent / "cache"), "DECONFUSE_THREADS": "1"}

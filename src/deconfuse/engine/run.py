@@ -17,7 +17,7 @@ from deconfuse.engine.evaluation import Evaluation, matrix_view, run_evaluation
 from deconfuse.engine.predictor import Answer, Predictor
 from deconfuse.engine.sinks import write_whole
 from deconfuse.engine.thumbnails import Thumbnails, thumbnail_source
-from deconfuse.errors import BadData, Damaged, NotFound, Problem
+from deconfuse.errors import BadData, NotFound, Problem
 from deconfuse.formats.predictions import read_predictions
 from deconfuse.insights.findings import Finding
 from deconfuse.learn.bundle import read_bundle
