@@ -78,7 +78,8 @@ def checked_prefix(prefix: str | None, source: Path) -> str:
     try:
         parse_s3(prefix + "/image")
     except Invalid:
-        raise Invalid("--s3", f"{prefix!r} is not of the form s3://bucket/prefix") from None
+        form = "s3://bucket/prefix, its bucket of 3 to 255 letters, digits and . - _"
+        raise Invalid("--s3", f"{prefix!r} is not of the form {form}") from None
     return prefix
 
 
