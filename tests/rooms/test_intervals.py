@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from deconfuse.errors import Invalid
-from deconfuse.measure.intervals import dirichlet_draws, intervals, mcnemar
+from deconfuse.measure.intervals import binary_intervals, dirichlet_draws, intervals, mcnemar
 from deconfuse.measure.matrix import Cells, ConfusionMatrix
 from deconfuse.measure.rates import wilson
+from deconfuse.measure.scores import label_scores_from_binary, macro
 
 
 @pytest.mark.parametrize(
@@ -157,3 +158,15 @@ def test_mcnemar_needs_whole_numbers(b: float, c: float) -> None:
     """Images are counted."""
     with pytest.raises(Invalid):
         mcnemar(b, c)
+
+
+def test_intervals_of_a_multi_label_model_hold_its_scores() -> None:
+    """Each lies around the score counted; a label that no sample has is undefined and in no mean."""
+    counts = np.array([[[90, 5], [2, 20]], [[50, 0], [30, 40]], [[100, 3], [0, 0]]])
+    (low, high), means = binary_intervals(counts, rng=np.random.default_rng(1))
+    scores = label_scores_from_binary(counts)
+
+    assert np.all((low[:2] <= scores.f1[:2]) & (scores.f1[:2] <= high[:2]))
+    assert np.isnan([low[2], high[2]]).all()
+    assert [mean.value for mean in means] == [macro(scores).f1, macro(scores).precision, macro(scores).recall]
+    assert all(0 < mean.low < mean.value < mean.high < 1 for mean in means)

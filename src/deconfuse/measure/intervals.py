@@ -27,7 +27,7 @@ from numpy.typing import ArrayLike, NDArray
 from deconfuse.errors import Invalid
 from deconfuse.measure.matrix import ConfusionMatrix, Matrix
 from deconfuse.measure.rates import Ends, wilson
-from deconfuse.measure.scores import kappa, label_scores, margins, mcc, overall
+from deconfuse.measure.scores import kappa, label_scores, label_scores_from_binary, macro, margins, mcc, overall
 
 Floats = NDArray[np.float64]
 
@@ -147,6 +147,45 @@ def _around(value: float, draws: Floats, level: float, *, lowest: float = 0) -> 
         return Interval(value, float("nan"), float("nan"))
     low, high = _ends(np.array([value]), draws.mean(axis=0)[None], level, lowest=lowest)
     return Interval(value, float(low[0]), float(high[0]))
+
+
+def binary_intervals(
+    binary: ArrayLike, *, rng: np.random.Generator, draws: int = 2000
+) -> tuple[Ends, tuple[Interval, Interval, Interval]]:
+    """The middle 95 % of each label's F1 and of mean F1, precision and recall, of a multi-label model.
+
+    Drawn from each label's own 2×2 table, its rows given, with a prior of 1/4 a cell; labels are drawn independently
+    of each other.
+
+    Args:
+        binary: [K, 2, 2] as `measure.scores.binary_counts` gives it.
+        rng: where chance comes from.
+        draws: how many tables of each label.
+
+    Source: as `dirichlet_draws`.
+    """
+    tables, scores = np.asarray(binary, np.float64), label_scores_from_binary(binary)
+    has, lacks = tables[:, 1].sum(axis=1), tables[:, 0].sum(axis=1)
+    hits = has * rng.beta(tables[:, 1, 1] + 0.25, tables[:, 1, 0] + 0.25, (draws, len(tables)))
+    false = lacks * rng.beta(tables[:, 0, 1] + 0.25, tables[:, 0, 0] + 0.25, (draws, len(tables)))
+    seen = has > 0
+    f1 = np.where(seen, 2 * hits / np.maximum(has + hits + false, 1e-300), np.nan)
+    precision = np.where(seen & (scores.predicted > 0), hits / np.maximum(hits + false, 1e-300), np.nan)
+    recall = np.where(seen, hits / np.maximum(has, 1), np.nan)
+    centre = macro(scores)
+    low, high = (np.full(len(tables), np.nan) for _ in range(2))
+    low[seen], high[seen] = np.quantile(f1[:, seen], [0.025, 0.975], axis=0)
+    means = _mean_of(centre.f1, f1), _mean_of(centre.precision, precision), _mean_of(centre.recall, recall)
+    return (np.minimum(low, scores.f1), np.maximum(high, scores.f1)), means
+
+
+def _mean_of(value: float, drawn: Floats) -> Interval:
+    """The interval of a mean over columns, one a label; a label whose draws are NaN is in no mean."""
+    kept = drawn[:, ~np.isnan(drawn[0])]
+    if not kept.shape[1]:
+        return Interval(float("nan"), float("nan"), float("nan"))
+    low, high = np.quantile(kept.mean(axis=1), [0.025, 0.975]).tolist()
+    return Interval(value, min(low, value), max(high, value))
 
 
 def mcnemar(b: ArrayLike, c: ArrayLike) -> NDArray[np.float64]:
