@@ -121,28 +121,32 @@ def validation_files(
         identity: of the run.
     """
     named = identity.artefacts
-    side_of_entry = {(sample.entry.line, sample.uri, sample.entry.split): sample.split for sample in samples}
+    side_of_entry = {_place(sample.entry): sample.split for sample in samples}
     counts: dict[Split, SideCounts] = {}
     sides: tuple[tuple[Split, str], ...] = (("train", named.training_validation), ("test", named.testing_validation))
     for side, name in sides:
-        mine = [
-            entry
-            for entry in entries
-            if side_of_entry.get((entry.line, entry.uri or "", entry.split), entry.split or "train") == side
-        ]
+        mine = [entry for entry in entries if side_of_entry.get(_place(entry), entry.split or "train") == side]
         lines, numbered = validation_lines(mine, problems, created=identity.created)
-        bad = {problem.line for problem in numbered if problem.level == "error" and problem.line is not None}
-        used = {
-            place
-            for place, entry in enumerate(mine, start=1)
-            if (entry.line, entry.uri or "", entry.split) in side_of_entry
-        }
-        placed = [replace(entry, line=place) for place, entry in enumerate(mine, start=1)]
-        counts[side] = count_side(placed, bad_lines=bad - used)
+        counts[side] = count_entries(mine, samples)
         yield name, write_validation_manifest(lines, numbered)
     whole = [problem for problem in problems if problem.line is None and problem.uri is None]
     errors = [problem for problem in whole if problem.level == "error"]
     yield named.manifest_summary, write_manifest_summary(counts["train"], counts["test"], errors)
+
+
+def count_entries(entries: Sequence[Entry], samples: Iterable[Sample]) -> SideCounts:
+    """The counts of one side, by the places of `entries`; a usable one that became no sample has a bad image."""
+    used = {_place(sample.entry) for sample in samples}
+    placed = [(line, entry, _place(entry) in used) for line, entry in enumerate(entries, start=1)]
+    return count_side(
+        [replace(entry, line=line) for line, entry, _ in placed],
+        bad_lines=[line for line, entry, is_used in placed if entry.is_usable and not is_used],
+    )
+
+
+def _place(entry: Entry) -> tuple[int | None, str, Split | None]:
+    """What tells an entry from every other of the same training."""
+    return entry.line, entry.uri or "", entry.split
 
 
 def evaluation_files(

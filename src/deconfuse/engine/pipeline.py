@@ -30,7 +30,7 @@ from deconfuse.engine.sinks import Sink
 from deconfuse.errors import NotBuilt, Problem, Untrainable
 from deconfuse.formats.manifest import AWS_LIMITS, Entry, ManifestLimits
 from deconfuse.formats.predictions import write_predictions
-from deconfuse.formats.validation import content_problems, count_side
+from deconfuse.formats.validation import content_problems
 from deconfuse.learn.bundle import write_bundle
 from deconfuse.learn.head import Head
 from deconfuse.learn.trial import Trial, holdout, run_trial
@@ -176,18 +176,7 @@ def refuse_untrainable(
         Untrainable: it cannot; with AWS's code of the first reason, and every problem found.
     """
     entries = {side: [e for e in intake.entries if (e.split or "train") == side] for side in ("train", "test")}
-    read = {(sample.entry.line, sample.uri, sample.entry.split) for sample in samples}
-    counts = {
-        side: count_side(
-            entries[side],
-            bad_lines=[
-                entry.line or place
-                for place, entry in enumerate(entries[side], start=1)
-                if entry.is_usable and (entry.line, entry.uri, entry.split) not in read
-            ],
-        )
-        for side in entries
-    }
+    counts = {side: artefacts.count_entries(entries[side], samples) for side in entries}
     labels = {side: {label for s in samples if s.split == side for label in s.labels} for side in entries}
     found = content_problems(
         labels["train"],
