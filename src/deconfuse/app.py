@@ -192,7 +192,7 @@ def clear_cache() -> int:
 
 
 def _name_of(source: Path) -> str:
-    resolved = source.resolve()
+    resolved = Path(os.path.realpath(source))
     return resolved.name if resolved.is_dir() else resolved.stem
 
 

@@ -14,7 +14,7 @@ import onnxruntime as ort
 import pytest
 
 import deconfuse as library
-from deconfuse.errors import AlreadyExists, BadData, Damaged, NotFound
+from deconfuse.errors import AlreadyExists, BadData, Damaged, Invalid, NotFound
 from deconfuse.vision.images import FOLDER_LIMITS, decode
 from worlds import label_folder, picture
 
@@ -180,6 +180,18 @@ def test_what_is_no_run_is_not_opened(run: library.Run, tmp_path: Path) -> None:
     (run.path / "head.safetensors").write_bytes(b"x" * 100)
     with pytest.raises(Damaged, match="safetensors"):
         library.open_run(run.path)
+
+
+def test_what_cannot_be_meant_is_said(run: library.Run) -> None:
+    """A split, a rule or an image that is none: the argument is named, and what is possible."""
+    for call, word in (
+        (lambda: run.matrix(split="validation"), "split: 'validation'"),
+        (lambda: run.matrix(rule="best"), "rule: 'best'"),
+        (lambda: run.predict(np.zeros((9, 9, 3), np.uint8)), "images: a path, or several, are needed, and not ndarray"),
+        (lambda: run.predict(3), "images: .* not int"),
+    ):
+        with pytest.raises(Invalid, match=word):
+            call()
 
 
 def test_a_model_of_another_backbone_is_not_used(run: library.Run, photos: Path) -> None:

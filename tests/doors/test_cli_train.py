@@ -196,6 +196,24 @@ def test_names_of_files_cannot_steer_the_terminal(deconfuse: Deconfuse, tmp_path
     assert "\x1b" not in deconfuse("predict", bad.out.split("run     ")[1].split("\n")[0], images / "leaf").err
 
 
+@pytest.mark.parametrize(
+    "command", [("train",), ("matrix",), ("report", "-o", "a.html"), ("convert", "--s3", "s3://photos")]
+)
+@pytest.mark.parametrize("kind", ["circle of links", "long name"])
+def test_a_path_that_the_system_refuses_is_no_bug(
+    deconfuse: Deconfuse, tmp_path: Path, command: tuple[str, ...], kind: str
+) -> None:
+    """Exit code 6 with the system's own words, wherever it is that the path is looked at first."""
+    place = tmp_path / ("x" * 300 if kind == "long name" else "ring")
+    if kind == "circle of links":
+        place.symlink_to(place)
+    answer = deconfuse(command[0], place, *command[1:])
+
+    assert answer.code == 6, answer.err
+    assert answer.err.startswith(f"deconfuse: {place}: ")
+    assert "Traceback" not in answer.err
+
+
 def test_a_training_that_fails_leaves_no_folder(deconfuse: Deconfuse, tmp_path: Path) -> None:
     """Not even the empty folder of its project."""
     answer = deconfuse("train", label_folder(tmp_path / "fruit", {"apple": 3}))

@@ -129,6 +129,14 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
         write_whole(tmp_path / "missing" / "page", b"1")
 
 
+def test_a_name_that_cannot_be_one_is_refused_with_the_words_of_the_system(tmp_path: Path) -> None:
+    """Longer than a name may be, for a run and for a file."""
+    with pytest.raises(Denied, match="too long"):
+        refuse_taken(tmp_path / ("x" * 300))
+    with pytest.raises(Denied, match="too long"):
+        refuse_file(tmp_path / ("x" * 300), replace=False)
+
+
 def test_a_folder_is_no_place_for_a_file(tmp_path: Path) -> None:
     """The option that named it is named, and what to do instead."""
     with pytest.raises(Invalid, match=r"--onnx: .* is a folder; name a file in it"):
@@ -136,7 +144,8 @@ def test_a_folder_is_no_place_for_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "kind"), [(errno.ENOSPC, Unavailable), (errno.EDQUOT, Unavailable), (errno.EACCES, Denied)]
+    ("number", "kind"),
+    [(errno.ENOSPC, Unavailable), (errno.EDQUOT, Unavailable), (errno.EACCES, Denied), (errno.ENOENT, NotFound)],
 )
 def test_a_full_disk_is_not_a_refusal(number: int, kind: type[Exception]) -> None:
     """What may pass by itself and what will not are different errors."""

@@ -105,6 +105,11 @@ def main() -> NoReturn:
 
 def _complain(error: BaseException) -> int:
     """Say on stderr what went wrong: the exit code."""
+    if isinstance(error, OSError) and error.filename is not None:
+        # A path that no room has looked at: too long, a circle of links, in a folder that may not be read.
+        from deconfuse.engine.sinks import world_error
+
+        error = world_error(error, os.fsdecode(error.filename))
     if isinstance(error, errors.DeconfuseError):
         from deconfuse.cli.output import say
 

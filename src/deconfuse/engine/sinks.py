@@ -108,10 +108,15 @@ def refuse_taken(target: Path) -> None:
 
     Raises:
         AlreadyExists: anything else is there.
+        Denied: nobody may look, or its name cannot be one.
     """
-    if target.is_dir() and not any(target.iterdir()):
-        return
-    if target.exists() or target.is_symlink():
+    try:
+        if target.is_dir() and not any(target.iterdir()):
+            return
+        is_taken = target.exists() or target.is_symlink()
+    except OSError as error:
+        raise world_error(error, target) from error
+    if is_taken:
         raise AlreadyExists("output", str(target), "Choose another --output, or remove it first")
 
 
@@ -162,5 +167,7 @@ def write_whole(path: Path, data: bytes, *, replace: bool = False) -> None:
 
 def world_error(error: OSError, path: Path | str, remedy: str = "") -> DeconfuseError:
     """The error of ours that says what the operating system said about `path`, and what helps."""
+    if isinstance(error, FileNotFoundError):
+        return NotFound("file or folder", str(path), remedy)
     kind = Unavailable if error.errno in _MAY_PASS else Denied
     return kind(f"{path}: {error.strerror or error}" + (f". {remedy}" if remedy else ""))
