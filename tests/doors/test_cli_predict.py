@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -202,3 +204,14 @@ def test_a_model_of_another_backbone_is_not_used(run: library.Run, photos: Path)
 
     with pytest.raises(BadData, match=r"backbone another, .*; train again"):
         library.open_run(run.path).predict(photos / "a.png")
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="the superuser may read everything")
+def test_what_may_not_be_read_is_said(run: library.Run, photos: Path, deconfuse: Deconfuse) -> None:
+    """An image is a problem of its own, a folder or a run ends the command; each with the path."""
+    (photos / "a.png").chmod(0)
+    assert "a.png: the file cannot be read: Permission denied" in deconfuse("predict", run.path, photos).err
+    photos.chmod(0)
+    assert deconfuse("predict", run.path, photos).code == 6
+    run.path.chmod(0)
+    assert deconfuse("predict", run.path, photos).code == 6

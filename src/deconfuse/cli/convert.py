@@ -15,17 +15,17 @@ from pathlib import Path
 
 import click
 
-from deconfuse.cli.options import force_option
+from deconfuse.cli.options import PLACE, force_option
 from deconfuse.cli.output import refuse_output, say, write_result
 
 
 @click.command(short_help="Write labelled images as a Ground Truth manifest.")
-@click.argument("source", type=click.Path(path_type=Path, allow_dash=True))
+@click.argument("source", type=PLACE)
 @click.option("--s3", "prefix", metavar="s3://BUCKET/PREFIX", help="Where the images are, or will be, in S3.")
 @click.option(
     "--output",
     "-o",
-    type=click.Path(path_type=Path, allow_dash=True),
+    type=PLACE,
     default="-",
     help="The manifest to write; - is stdout.  [default: -]",
 )

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from deconfuse.cli.options import force_option
+from deconfuse.cli.options import PLACE, force_option
 from deconfuse.cli.output import refuse_output, show
 
 
 @click.command(short_help="Write the model of a run as one ONNX graph.")
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--onnx", "file", type=click.Path(path_type=Path), required=True, help="The ONNX file to write.")
+@click.argument("run", type=PLACE)
+@click.option("--onnx", "file", type=PLACE, required=True, help="The ONNX file to write.")
 @force_option
 def export(run: Path, file: Path, force: bool) -> None:
     """Write the model of RUN as one ONNX graph, from pixels to label probabilities.

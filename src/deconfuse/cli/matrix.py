@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deconfuse.cli.options import bucket_option, force_option, quiet_option
+from deconfuse.cli.options import PLACE, bucket_option, force_option, quiet_option
 from deconfuse.cli.output import refuse_output, say, show_problems, write_result
 
 if TYPE_CHECKING:
@@ -90,8 +90,8 @@ def with_source_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="How many findings to print below the table.",
 )
 @with_source_options
-@click.option("--font", type=click.Path(path_type=Path), help="PNG: a TrueType or OpenType file for all text.")
-@click.option("--output", "-o", type=click.Path(path_type=Path), help="Write to this file.")
+@click.option("--font", type=PLACE, help="PNG: a TrueType or OpenType file for all text.")
+@click.option("--output", "-o", type=PLACE, help="Write to this file.")
 @force_option
 @quiet_option
 def matrix(

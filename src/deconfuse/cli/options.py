@@ -6,6 +6,9 @@ from pathlib import Path
 
 import click
 
+PLACE = click.Path(path_type=Path, allow_dash=True, readable=False)
+"""A file or folder; whether it can be read is found out where it is read, with an exit code of its own."""
+
 
 def parse_buckets(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, Path]:
     """Click callback: NAME=DIR pairs to directories by bucket."""

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from deconfuse.cli.options import quiet_option
+from deconfuse.cli.options import PLACE, quiet_option
 from deconfuse.cli.output import say, show
 
 
 @click.command(short_help="Say which labels the model of a run gives to images.")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=PLACE)
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE|DIR|- …")
 @click.option("--top", type=click.IntRange(min=1), default=3, show_default=True, help="How many labels an image.")
 @click.option(

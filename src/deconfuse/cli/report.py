@@ -8,13 +8,13 @@ from typing import Any
 import click
 
 from deconfuse.cli.matrix import evaluate, read_labels, show_notes, with_source_options
-from deconfuse.cli.options import bucket_option, force_option, quiet_option
+from deconfuse.cli.options import PLACE, bucket_option, force_option, quiet_option
 from deconfuse.cli.output import refuse_output, show
 
 
 @click.command(short_help="Write one self-contained page: matrix, images, findings.")
 @click.argument("source")
-@click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="The HTML file to write.")
+@click.option("--output", "-o", type=PLACE, required=True, help="The HTML file to write.")
 @click.option("--labels", "chosen", metavar="A,B|@FILE", help="Only these labels; the others are summed as (other).")
 @with_source_options
 @bucket_option

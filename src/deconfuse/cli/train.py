@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from deconfuse.cli.options import bucket_option, quiet_option
+from deconfuse.cli.options import PLACE, bucket_option, quiet_option
 from deconfuse.cli.output import show, show_problems
 
 if TYPE_CHECKING:
@@ -18,12 +18,12 @@ SHOWN_PROBLEMS = 20
 
 
 @click.command(short_help="Train on labelled images, evaluate, write a run and its report.")
-@click.argument("images", type=click.Path(path_type=Path))
-@click.option("--test", type=click.Path(path_type=Path), help="The test images; any form that IMAGES may have.")
+@click.argument("images", type=PLACE)
+@click.option("--test", type=PLACE, help="The test images; any form that IMAGES may have.")
 @click.option(
     "--output",
     "-o",
-    type=click.Path(path_type=Path),
+    type=PLACE,
     help="The run directory to write; must not exist, or be empty.  [default: runs/PROJECT/VERSION]",
 )
 @click.option("--project", metavar="P", help="Name of the project.  [default: the name of IMAGES]")

@@ -102,4 +102,4 @@ def _keep(folder: Path, stem: str, model: bytes) -> None:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise world_error(error, folder, "DECONFUSE_CACHE names another folder for the cache") from error
+        raise world_error(error, folder, "Set DECONFUSE_CACHE to a folder that can be written") from error

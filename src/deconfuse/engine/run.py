@@ -15,10 +15,11 @@ from typing import Any, Literal, get_args
 import pyarrow as pa
 
 from deconfuse.engine.evaluation import Evaluation, SplitChoice, matrix_view, run_evaluation
+from deconfuse.engine.imports import list_files
 from deconfuse.engine.predictor import Answer, Predictor
-from deconfuse.engine.sinks import world_error, write_whole
+from deconfuse.engine.sinks import write_whole
 from deconfuse.engine.thumbnails import Thumbnails, thumbnail_source
-from deconfuse.errors import BadData, Invalid, NotFound, Problem
+from deconfuse.errors import BadData, BadImage, Invalid, NotFound, Problem
 from deconfuse.formats.predictions import read_predictions
 from deconfuse.insights.findings import Finding
 from deconfuse.learn.bundle import read_bundle
@@ -279,28 +280,30 @@ def find_images(place: str) -> list[str]:
 
     Raises:
         NotFound: there is nothing at `place`.
+        Denied: a folder may not be read.
     """
     path = Path(place)
     if place == "-" or path.is_file():
         return [place]
     if not path.is_dir():
         raise NotFound("image", place)
-    return sorted(
-        str(found)
-        for found in path.rglob("*")
-        if found.suffix.lower() in IMAGE_SUFFIXES and found.is_file() and not found.name.startswith(".")
-    )
+    found = (path / name for name in list_files(path)[0])
+    return [
+        str(image)
+        for image in found
+        if image.suffix.lower() in IMAGE_SUFFIXES and not image.name.startswith(".") and image.is_file()
+    ]
 
 
 def read_image(uri: str, stdin: bytes | None) -> bytes:
     """The bytes of an image named on the command line; "-" is `stdin`.
 
     Raises:
-        Denied, NotFound, Unavailable: it cannot be read.
+        BadImage: it cannot be read.
     """
     if uri == "-":
         return stdin or b""
     try:
         return Path(uri).read_bytes()
     except OSError as error:
-        raise world_error(error, uri) from error
+        raise BadImage(f"the file cannot be read: {error.strerror or error}") from error
