@@ -110,15 +110,10 @@ def show(matrix: Matrix) -> object:
     return Page(matrix_evaluation(matrix), thumbnail=lambda sha256, uri: None)
 
 
-def write_report(
-    evaluation: Evaluation, output: Place, *, buckets: Mapping[str, Path] | None = None, replace: bool = False
-) -> int:
-    """Write the page of `evaluation` to `output`: the number of pictures that were wanted and could not be had.
+def report_page(evaluation: Evaluation, *, buckets: Mapping[str, Path] | None = None) -> tuple[str, int]:
+    """(the page of `evaluation`, the number of pictures that were wanted and could not be had).
 
     Thumbnails come from the cache, then from the images themselves.
-
-    Raises:
-        AlreadyExists: the file exists and `replace` is False.
     """
     from deconfuse.engine.evaluation import matrix_view
     from deconfuse.engine.thumbnails import thumbnail_source
@@ -128,8 +123,7 @@ def write_report(
         evaluation.predictions, cache=read_settings().cache, root=evaluation.images_root, buckets=buckets or {}
     )
     view = matrix_view(evaluation, thumbnail=source)
-    write_whole(Path(output), standalone(view).encode(), replace=replace)
-    return view.n_missing_thumbnails
+    return standalone(view), view.n_missing_thumbnails
 
 
 def export_onnx(run: Place, file: Place, *, replace: bool = False) -> None:

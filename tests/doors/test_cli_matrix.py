@@ -301,6 +301,16 @@ def test_closed_streams_are_no_error(predictions: Path, closed: str) -> None:
     assert (ended.returncode, ended.stderr) == (0, b"")
 
 
+def test_a_dash_is_stdout(predictions: Path, tmp_path: Path) -> None:
+    """No command leaves a file called "-"."""
+    before = sorted(tmp_path.iterdir())
+
+    assert said("matrix", predictions, "--format", "csv", "-o", "-") == said("matrix", predictions, "--format", "csv")
+    assert said("report", predictions, "-o", "-").startswith("<!DOCTYPE html>")
+    assert sorted(tmp_path.iterdir()) == before
+    assert not Path("-").exists()
+
+
 def test_an_output_without_a_folder_is_refused_before_the_work(tmp_path: Path) -> None:
     """The source is not even looked at: nobody waits for an answer that has no place."""
     code, message = failed("matrix", tmp_path / "nothing.csv", "-o", tmp_path / "gone" / "m.csv")

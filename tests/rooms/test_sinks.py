@@ -137,6 +137,12 @@ def test_a_name_that_cannot_be_one_is_refused_with_the_words_of_the_system(tmp_p
         refuse_file(tmp_path / ("x" * 300), replace=False)
 
 
+def test_a_dash_is_no_file() -> None:
+    """Where a command cannot write to stdout, it does not write a file of that name either."""
+    with pytest.raises(Invalid, match="name a file"):
+        refuse_file(Path("-"), replace=True, option="--onnx")
+
+
 def test_a_folder_is_no_place_for_a_file(tmp_path: Path) -> None:
     """The option that named it is named, and what to do instead."""
     with pytest.raises(Invalid, match=r"--onnx: .* is a folder; name a file in it"):

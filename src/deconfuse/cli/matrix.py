@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deconfuse.cli.options import PLACE, bucket_option, force_option, quiet_option
+from deconfuse.cli.options import PLACE, bucket_option, force_option, quiet_option, to_stdout
 from deconfuse.cli.output import refuse_output, say, show_problems, write_result
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def with_source_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @with_source_options
 @click.option("--font", type=PLACE, help="PNG: a TrueType or OpenType file for all text.")
-@click.option("--output", "-o", type=PLACE, help="Write to this file.")
+@click.option("--output", "-o", type=PLACE, callback=to_stdout, help="Write to this file; - is stdout.")
 @force_option
 @quiet_option
 def matrix(

@@ -130,6 +130,8 @@ def refuse_file(path: Path, *, replace: bool, option: str = "--output") -> None:
         Denied: nobody may look.
     """
     try:
+        if str(path) == "-":
+            raise Invalid(option, "- cannot be stdout here; name a file")
         is_there = path.exists()
         if path.is_dir():
             raise Invalid(option, f"{path} is a folder; name a file in it")
