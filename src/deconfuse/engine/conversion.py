@@ -124,12 +124,14 @@ def usable(entries: Iterable[Entry]) -> Iterator[Entry]:
 
 
 def begins_like_image(path: Path) -> bool:
-    """Whether the file begins as PNG or JPEG files do.
+    """Whether the file begins as PNG or JPEG files do; a pipe does not, nor a link that leads nowhere.
 
     Raises:
         Denied: it may not be read.
     """
     try:
+        if not path.is_file():
+            return False
         with path.open("rb") as file:
             return file.read(8).startswith(MANIFEST_IMAGES)
     except OSError as error:
@@ -172,7 +174,10 @@ def kind_of(file: IO[bytes]) -> str:
     """What `file` holds, by its first line that is not blank: "table", "job" (JSON lines) or "coco"."""
     first = next((line for line in file if line.strip(b"\xef\xbb\xbf \t\r\n")), b"")
     file.seek(0)
-    if not first.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
+    start = first.removeprefix(b"\xef\xbb\xbf").strip()
+    if start.startswith(b"[{") or start in (b"[", b"[]"):
+        return "coco"
+    if not start.startswith(b"{"):
         return "table"
     try:
         line = parse_object(first.rstrip(b"\r\n"))

@@ -14,6 +14,7 @@ deep the file lies), "Creating a manifest file from a CSV file", "Transforming a
 from __future__ import annotations
 
 import csv
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -229,7 +230,8 @@ def _rows(lines: Iterable[str], is_file: Callable[[str], bool]) -> Iterator[tupl
             break
     if not ahead:
         return
-    reader = csv.reader(_chain(ahead, stream), delimiter=_delimiter(ahead[-1], is_file))
+    # Not a generator of our own: one that ends early would close the stream, which is its owner's.
+    reader = csv.reader(itertools.chain(ahead, stream), delimiter=_delimiter(ahead[-1], is_file))
     while True:
         begins = reader.line_num + 1
         try:
@@ -241,11 +243,6 @@ def _rows(lines: Iterable[str], is_file: Callable[[str], bool]) -> Iterator[tupl
             continue
         if any(cells):
             yield begins, cells
-
-
-def _chain(ahead: list[str], stream: Iterator[str]) -> Iterator[str]:
-    yield from ahead
-    yield from stream
 
 
 def _delimiter(line: str, is_file: Callable[[str], bool]) -> str:
