@@ -81,6 +81,7 @@ def train(
             backbone=backbone,
             cache=_embeddings(settings, backbone),
             threads=settings.threads,
+            clock=lambda: datetime.now(UTC),
             limits=_manifest_limits(settings),
             progress=progress or pipeline.silent,
         )

@@ -108,7 +108,12 @@ class Sample:
 
 
 def validation_files(
-    entries: Sequence[Entry], samples: Sequence[Sample], problems: Sequence[Problem], *, identity: Identity
+    entries: Sequence[Entry],
+    samples: Sequence[Sample],
+    problems: Sequence[Problem],
+    *,
+    errors: Sequence[Problem],
+    identity: Identity,
 ) -> Iterator[Artefact]:
     """The manifest summary and the two manifests with what was found wrong on each line.
 
@@ -118,6 +123,7 @@ def validation_files(
         entries: every line or file of IMAGES and the test images.
         samples: those that are used, with their side.
         problems: everything found.
+        errors: why the data as a whole cannot be trained on.
         identity: of the run.
     """
     named = identity.artefacts
@@ -127,11 +133,11 @@ def validation_files(
     for side, name in sides:
         mine = [entry for entry in entries if side_of_entry.get(_place(entry), entry.split or "train") == side]
         lines, numbered = validation_lines(mine, problems, created=identity.created)
-        counts[side] = count_entries(mine, samples)
+        found = tuple(problem for problem in errors if problem.split == side)
+        counts[side] = replace(count_entries(mine, samples), errors=found)
         yield name, write_validation_manifest(lines, numbered)
-    whole = [problem for problem in problems if problem.line is None and problem.uri is None]
-    errors = [problem for problem in whole if problem.level == "error"]
-    yield named.manifest_summary, write_manifest_summary(counts["train"], counts["test"], errors)
+    both = [problem for problem in errors if problem.split is None]
+    yield named.manifest_summary, write_manifest_summary(counts["train"], counts["test"], both)
 
 
 def count_entries(entries: Sequence[Entry], samples: Iterable[Sample]) -> SideCounts:
@@ -150,7 +156,7 @@ def _place(entry: Entry) -> tuple[int | None, str, Split | None]:
 
 
 def evaluation_files(
-    predictions: pa.Table, thresholds: Sequence[float] | NDArray[np.float64], *, identity: Identity
+    predictions: pa.Table, thresholds: Sequence[float] | NDArray[np.float64], *, identity: Identity, ended: datetime
 ) -> Iterator[Artefact]:
     """The evaluation summary and the two snapshots.
 
@@ -158,10 +164,11 @@ def evaluation_files(
         predictions: PREDICTIONS of both splits.
         thresholds: one assumed threshold a label.
         identity: of the run.
+        ended: when the evaluation ended.
     """
     thresholds = [float(threshold) for threshold in thresholds]
     named = identity.artefacts
-    yield named.summary, summary(predictions, thresholds, identity=identity)
+    yield named.summary, summary(predictions, thresholds, identity=identity, ended=ended)
     sides: tuple[tuple[Split, str], ...] = (("train", named.training_snapshot), ("test", named.testing_snapshot))
     for split, name in sides:
         rows = snapshot_rows(side_of(predictions, split), thresholds)
@@ -185,7 +192,7 @@ def snapshot_rows(predictions: pa.Table, thresholds: Sequence[float]) -> Iterato
             yield SnapshotRow(s3_uri(row["uri"]), true, said)
 
 
-def summary(predictions: pa.Table, thresholds: Sequence[float], *, identity: Identity) -> bytes:
+def summary(predictions: pa.Table, thresholds: Sequence[float], *, identity: Identity, ended: datetime) -> bytes:
     """The evaluation summary: AWS's fields, then ours.
 
     Scores of labels are one against the rest at the assumed thresholds and averages are plain means over the labels
@@ -211,7 +218,7 @@ def summary(predictions: pa.Table, thresholds: Sequence[float], *, identity: Ide
     )
     content = EvaluationSummary(
         project_version_arn=identity.arn,
-        ended=identity.created,
+        ended=ended,
         labels=labels,
         n_training=predictions.num_rows - tested.num_rows,
         n_testing=tested.num_rows,
@@ -256,8 +263,7 @@ def own_part(
     matrix: ConfusionMatrix, labels: tuple[str, ...], support: NDArray[np.int64], thresholds: Sequence[float]
 ) -> dict[str, Any]:
     """What AWS's summary has no place for: counts, intervals, the rule, where thresholds come from."""
-    hits, total = int(matrix.correct.sum()), int(matrix.total)
-    low, high = map(float, wilson(hits, total))
+    hits, total = matrix.correct.sum(), matrix.total
     return {
         "Version": names.VERSION,
         "Rule": "highest score" if matrix.unit == "samples" else "each label at its assumed threshold",
@@ -265,7 +271,10 @@ def own_part(
         "Labels": list(labels),
         "Counts": matrix.counts.tolist(),
         "CountsAre": "rows: true label, columns: predicted label, both in the order of Labels and then no label",
-        "Accuracy": {"Hits": hits, "Of": total, "Low": defined(low), "High": defined(high)},
+        "Accuracy": rate(hits, total),
+        "Recall": dict(zip(labels, map(rate, matrix.correct, matrix.support), strict=True)),
+        "Precision": dict(zip(labels, map(rate, matrix.correct, matrix.predicted_counts), strict=True)),
+        "IntervalsAre": "Wilson, 95 %",
         "ThresholdsFrom": "out-of-fold predictions of the training images, best F1 a label",
         "LabelMetricsAre": "one label against the rest at its assumed threshold",
         "Thresholds": dict(zip(labels, map(float, thresholds), strict=True)),
@@ -273,9 +282,11 @@ def own_part(
     }
 
 
-def defined(value: float) -> float | None:
-    """`value`, or None where it is NaN."""
-    return None if np.isnan(value) else float(value)
+def rate(hits: float, trials: float) -> dict[str, float | int | None]:
+    """A rate as our part of a summary says it: hits, trials, and its interval; null where nothing was tried."""
+    low, high = map(float, wilson(hits, trials))
+    low_high = (None, None) if np.isnan(low) else (low, high)
+    return {"Hits": int(hits), "Of": int(trials), "Low": low_high[0], "High": low_high[1]}
 
 
 def report_page(

@@ -211,7 +211,7 @@ def run_evaluation(
         title=title or model or "Predictions",
         kind="run" if card else "predictions",
         split=split,
-        problems=tuple(problem for problem in problems if problem.split in (None, *everything)),
+        problems=problems,
         notes=tuple(card.get("notes", ())),
     )
     root = card.get("images")

@@ -13,6 +13,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -55,10 +56,22 @@ def train(
     backbone: Backbone,
     cache: EmbeddingCache,
     threads: int,
+    clock: Callable[[], datetime],
     limits: ManifestLimits = AWS_LIMITS,
     progress: Progress = silent,
 ) -> None:
     """Train on `intake` and put every artefact of the run into `sink`, `card.json` last.
+
+    Args:
+        intake: labelled images, as they were read.
+        sink: takes what is made.
+        identity: what the run is called.
+        backbone: makes embeddings of images.
+        cache: keeps them.
+        threads: images in work at once; results do not depend on it.
+        clock: the time, with its zone.
+        limits: of manifests.
+        progress: told what is done.
 
     Raises:
         Untrainable: fewer than two labels, nothing usable, more than 20 % unusable, or a test set whose labels are
@@ -82,9 +95,11 @@ def train(
     samples = admit(usable, embedded)
     samples = samples if is_divided else divide(samples)
     problems = collect_problems(intake, embedded, samples)
-    for name, data in artefacts.validation_files(intake.entries, samples, problems, identity=identity):
+    errors = content_errors(intake, samples, is_divided=is_divided, limits=limits)
+    for name, data in artefacts.validation_files(intake.entries, samples, problems, errors=errors, identity=identity):
         sink.put(name, data)
-    refuse_untrainable(intake, samples, problems, is_divided=is_divided, limits=limits)
+    if errors:
+        raise Untrainable(errors[0].code, errors[0].message, (*problems, *errors[1:]))
 
     labels = tuple(sorted({label for sample in samples for label in sample.labels}, key=names.natural_key))
     multi_label = any(len(sample.labels) > 1 for sample in samples)
@@ -98,7 +113,7 @@ def train(
         intake, samples, problems, identity=identity, backbone=backbone, trial=trial, thresholds=thresholds
     )
     bundle = write_bundle(trial.head, card)
-    for name, data in artefacts.evaluation_files(predictions, thresholds, identity=identity):
+    for name, data in artefacts.evaluation_files(predictions, thresholds, identity=identity, ended=clock()):
         sink.put(name, data)
     sink.put("predictions.parquet", write_predictions(predictions))
     progress("evaluating", 1, 2)
@@ -120,6 +135,17 @@ def refuse_boxes(entries: Sequence[Entry]) -> None:
     if n_boxes and not any(entry.labels for entry in entries):
         why = f"the manifest holds {n_boxes:,} bounding boxes and no image-level labels"
         raise NotBuilt("IMAGES", f"{why}; object detection is not available, only image classification")
+
+
+def unused_boxes(entries: Sequence[Entry]) -> tuple[str, ...]:
+    """A sentence that counts the bounding boxes a manifest holds beside its labels, if any."""
+    n_boxes = sum(entry.n_boxes for entry in entries)
+    n_only = sum(bool(entry.n_boxes) and not entry.labels for entry in entries)
+    if not n_boxes:
+        return ()
+    left_out = f"; {n_only:,} {'line that holds' if n_only == 1 else 'lines that hold'} nothing else left out"
+    boxes = f"{n_boxes:,} bounding {'box' if n_boxes == 1 else 'boxes'}"
+    return (f"{boxes} not used, for object detection is not available{left_out if n_only else ''}",)
 
 
 def admit(entries: Sequence[Entry], embedded: Embedded) -> list[Sample]:
@@ -162,31 +188,26 @@ def unlearnable(samples: Sequence[Sample]) -> tuple[Problem, ...]:
     )
 
 
-def refuse_untrainable(
-    intake: Intake,
-    samples: Sequence[Sample],
-    problems: tuple[Problem, ...],
-    *,
-    is_divided: bool,
-    limits: ManifestLimits,
-) -> None:
-    """Return if a model can be trained.
+def content_errors(
+    intake: Intake, samples: Sequence[Sample], *, is_divided: bool, limits: ManifestLimits
+) -> tuple[Problem, ...]:
+    """Why no model can be trained, under AWS's codes; nothing where one can.
 
-    Raises:
-        Untrainable: it cannot; with AWS's code of the first reason, and every problem found.
+    Args:
+        intake: what was read.
+        samples: what can be used of it, with the sides.
+        is_divided: whether the sides were given, and not decided by hashes.
+        limits: how many labels a manifest may have.
     """
     entries = {side: [e for e in intake.entries if (e.split or "train") == side] for side in ("train", "test")}
-    counts = {side: artefacts.count_entries(entries[side], samples) for side in entries}
     labels = {side: {label for s in samples if s.split == side for label in s.labels} for side in entries}
-    found = content_problems(
+    return content_problems(
         labels["train"],
         labels["test"] if is_divided and entries["test"] else None,
-        training=counts["train"],
-        testing=counts["test"],
+        training=artefacts.count_entries(entries["train"], samples),
+        testing=artefacts.count_entries(entries["test"], samples),
         limits=limits if intake.kind == "manifest" else replace(limits, max_labels=0),
     )
-    if found:
-        raise Untrainable(found[0].code, found[0].message, (*problems, *found[1:]))
 
 
 def learn(
@@ -301,7 +322,7 @@ def make_card(
         "train_counts": label_counts(samples, "train"),
         "test_counts": label_counts(samples, "test"),
         "problems": [asdict(problem) for problem in problems],
-        "notes": [divided, *intake.notes, *trial.notes],
+        "notes": [divided, *intake.notes, *unused_boxes(intake.entries), *trial.notes],
     }
 
 

@@ -379,7 +379,7 @@ function showProblems() {
   get('#problems table').replaceChildren(
     el('thead', {}, el('tr', {}, ...['', 'Where', 'What', 'Code', 'Split'].map((text) => el('th', { scope: 'col' }, text)))),
     el('tbody', {}, ...shown.map((problem) => el('tr', {}, el('td', {}, el('span', { className: `badge ${problem.level}` }, problem.level)),
-      el('td', {}, el('bdi', { className: 'where' }, plain(problem.where || '–'))), el('td', {}, plain(problem.message)), el('td', { className: 'code' }, plain(problem.code)), el('td', {}, problem.split ?? 'both')))));
+      el('td', {}, el('bdi', { className: 'where' }, plain(problem.where || '–'))), el('td', {}, plain(problem.message)), el('td', { className: 'code' }, plain(problem.code)), el('td', {}, problem.split ?? '–')))));
   more('#problems', problems.length - shown.length, 'entries', () => { state.all.problems = true; showProblems(); });
 }
 
