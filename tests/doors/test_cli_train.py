@@ -235,6 +235,21 @@ def test_up_to_a_fifth_may_be_bad(deconfuse: Deconfuse, tmp_path: Path) -> None:
     assert "sea/bad-3.jpg" in answer.err
 
 
+def test_sidecars_are_not_bad_images(deconfuse: Deconfuse, tmp_path: Path) -> None:
+    """More notes than photographs: training goes on, one warning counts them, and they are on no line."""
+    folder = label_folder(tmp_path / "fruit", FRUIT)
+    for number in range(40):
+        (folder / "sea" / f"sea-{number}.png.json").write_text("{}")
+    answer = deconfuse("train", folder, "-o", "run")
+    summary = json.loads(only(tmp_path / "run", "ManifestSummary-*").read_text())["statistics"]
+
+    assert answer.code == 0, answer.err
+    assert answer.err.count("WARNING_NOT_AN_IMAGE_FILE") == 1
+    assert "40 files" in answer.err
+    assert "ERROR" not in answer.err
+    assert sum(summary[side]["total_json_lines"] for side in ("training", "testing")) == 24
+
+
 def test_more_than_a_fifth_bad_stops(deconfuse: Deconfuse, tmp_path: Path) -> None:
     """Every bad file is still named, the exit code is 5, and nothing is left."""
     folder = label_folder(tmp_path / "fruit", FRUIT)

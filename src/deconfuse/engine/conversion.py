@@ -92,14 +92,16 @@ def folder_images(folder: Path, prefix: str, notes: list[str]) -> Iterator[Label
         each = " and ".join(f"{folder / top}" for top in tops)
         raise Invalid("SOURCE", f"{folder} holds a training and a test set; a manifest holds one: convert {each}")
     notes += [*listing.notes, *(f"{problem.uri}: {problem.message}" for problem in problems)]
-    left_out: list[str] = []
+    left_out = list(listing.others)
+    n_written = 0
     for entry in usable(listing.entries):
         path = entry.uri or ""
         if begins_like_image(folder / path):
+            n_written += 1
             yield f"{prefix}/{path}", entry.labels
         else:
             left_out.append(path)
-    if (left_out and len(left_out) == len(listing.entries)) or not listing.entries:
+    if not n_written:
         raise BadData(f"there is no PNG or JPEG file in {folder}")
     if left_out:
         shown = ", ".join(left_out[:5]) + (", …" if len(left_out) > 5 else "")

@@ -282,7 +282,7 @@ def _kind(path: Path, field: str, status: os.stat_result) -> Kind:
 def _read_folder(root: Path) -> _Read:
     paths, problems = list_files(root)
     listing = folder_entries(paths)
-    return _Read("folder", list(listing.entries), root, listing.is_split, listing.notes, tuple(problems))
+    return _Read("folder", list(listing.entries), root, listing.is_split, listing.notes, (*problems, *listing.problems))
 
 
 def list_files(root: Path) -> tuple[list[str], list[Problem]]:
