@@ -389,6 +389,18 @@ def test_shares_that_fit_no_counts_are_shown_as_shares() -> None:
     assert with_support.findings == without.findings == ()
 
 
+def test_a_multi_label_matrix_reads_back_with_the_tables_of_its_labels() -> None:
+    """The JSON of a multi-label evaluation keeps each label's own 2×2 table; a changed one is refused."""
+    first = run_evaluation(card(), predictions(multi_label=True))
+    text = matrix_json(first.matrix, binary=first.binary)
+
+    assert np.array_equal(read(text.encode()).binary, first.binary)  # type: ignore[arg-type]
+    content = json.loads(text)
+    content["label_scores"][0]["binary"] = [[1, 2], [3, -4]]
+    with pytest.raises(BadData, match="changed beyond use"):
+        read(json.dumps(content).encode())
+
+
 def test_a_table_of_predictions_is_as_given(tmp_path: Path) -> None:
     """A CSV has one rule, its own, and images where a column names them, relative to the file."""
     path = tmp_path / "said.csv"

@@ -166,6 +166,17 @@ def test_json_of_a_multi_label_evaluation_takes_scores_from_its_labels() -> None
     assert content["overall"]["macro_recall"]["value"] == pytest.approx(4 / 7)
 
 
+def test_json_of_a_multi_label_evaluation_has_intervals() -> None:
+    """F1 of each label and the means have the interval of the labels' own tables, which stand there too."""
+    binary = np.array([[[10, 2], [3, 4]]] * 3)
+    content = json.loads(matrix_json(MATRIX, binary=binary))
+    means, f1 = content["overall"]["macro_f1"], content["label_scores"][0]["f1"]
+
+    assert means["low"] < means["value"] < means["high"]
+    assert f1["low"] < f1["value"] < f1["high"]
+    assert content["label_scores"][0]["binary"] == [[10, 2], [3, 4]]
+
+
 @pytest.mark.parametrize("writer", [matrix_csv, matrix_json])
 @pytest.mark.parametrize("normalize", ["none", "true"])
 def test_a_sparse_matrix_has_long_forms(writer: object, normalize: str) -> None:

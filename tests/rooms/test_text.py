@@ -8,6 +8,7 @@ import pytest
 
 from deconfuse.insights.findings import Finding
 from deconfuse.measure.matrix import Cells, ConfusionMatrix
+from deconfuse.measure.scores import binary_counts
 from deconfuse.report.terminal import columns
 from deconfuse.report.text import (
     evaluation_text,
@@ -139,3 +140,52 @@ def test_labels_have_a_table_of_their_own(width: int) -> None:
     assert "85%" in text
     assert ("95% interval" in text) == (width >= 75)
     assert max(map(columns, text.split("\n"))) <= width
+
+
+def several(labels: list[str]) -> tuple[ConfusionMatrix, np.ndarray]:
+    """Images with the first label, found every time; on two of five the second was invented in addition."""
+    true = [[labels[0]]] * 5 + [[labels[1]]] * 5
+    predicted = [[labels[0]]] * 3 + [labels[:2]] * 2 + [[labels[1]]] * 5
+    sides = [np.array([[label in row for label in labels] for row in side]) for side in (true, predicted)]
+    return ConfusionMatrix.from_label_sets(true, predicted, labels=labels), binary_counts(*sides)
+
+
+def test_scores_of_a_multi_label_table_do_not_contradict_its_headline() -> None:
+    """Beside the rows stand the labels' own recall and precision, those that the headline averages."""
+    matrix, binary = several(["green", "blue", "red"])
+    text = evaluation_text(matrix, width=120, color=False, binary=binary)
+    row = next(line for line in text.split("\n") if line.startswith("green"))
+
+    assert "recall 1.00" in text
+    assert row.split()[-5:] == ["7", "5", "100%", "100%", "1.00"]
+    assert "An image counts once for each label decision" in " ".join(text.split())
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_every_label_of_a_multi_label_evaluation_shows_its_own_table(width: int) -> None:
+    """True and false positives and negatives of each label stand below the matrix, at any width."""
+    matrix, binary = several(["green", "blue", "red"])
+    own = evaluation_text(matrix, width=width, color=False, binary=binary).split("by itself")[1].split("\n")
+    head, first, second = next(own[i : i + 3] for i, line in enumerate(own) if line.startswith("label"))
+
+    start = head.split().index("TP")
+    assert head.split()[start : start + 4] == ["TP", "FP", "FN", "TN"]
+    assert [row.split()[start : start + 4] for row in (first, second)] == [["5", "0", "0", "5"], ["5", "2", "0", "3"]]
+    assert max(map(columns, own)) <= width
+
+
+def test_decisions_without_tables_of_their_own_have_no_recall() -> None:
+    """Where only decisions are known, none of their shares is called recall."""
+    matrix, _ = several(["green", "blue"])
+
+    assert "recall" not in evaluation_text(matrix, width=120, color=False)
+
+
+def test_pairs_of_an_overview_can_be_told_apart() -> None:
+    """Labels with a common beginning stay different in the list of pairs and of weak labels."""
+    matrix = shifted(100)
+    matrix = replace(matrix, labels=tuple(f"a_long_beginning_of_all_labels_{i:03d}_and_an_end" for i in range(100)))
+    lines = overview_text(matrix, width=60, color=False).split("\n")
+
+    assert all(len(set(line.split()[-3:])) == 3 for line in lines if " called " in line)
+    assert any("003" in line for line in lines)

@@ -408,6 +408,7 @@ def _counted(
         data_hash=found.data_hash,
         made=found.made,
         multi_label=multi_label,
+        binary=found.binary,
     )
     return evaluation, found.is_exact
 
@@ -512,6 +513,8 @@ def _finished(found: Evaluation, labels: Sequence[str] | None, *, is_exact: bool
         found = replace(
             found, labels=matrix.labels, matrix=matrix, other=others, thresholds=thresholds, train_counts=trained
         )
+        # What the labels left out have in common cannot be told from a 2×2 table of each.
+        found = replace(found, binary=found.binary if labels == list(before) else None)
     if found.multi_label and found.predictions is not None:
         sides = [found.predictions.column(name).to_pylist() for name in ("true", "predicted")]
         found = replace(found, binary=binary_table(sides[0], sides[1], found.labels))

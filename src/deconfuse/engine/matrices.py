@@ -47,6 +47,7 @@ class Counted:
         model: which model, where the file says so.
         data_hash: of the data, where the file says so.
         made: when, where the file says so.
+        binary: int64[K, 2, 2], [[TN, FP], [FN, TP]] a label, where a file of several labels an image has them.
     """
 
     matrix: Matrix
@@ -59,6 +60,7 @@ class Counted:
     model: str | None = None
     data_hash: str | None = None
     made: datetime | None = None
+    binary: NDArray[np.int64] | None = None
 
 
 def read_counted_summary(data: bytes, name: str) -> Counted:
@@ -182,6 +184,7 @@ def read_matrix_json(data: bytes, name: str) -> Counted:
         matrix = _from_triples(triples, content["labels"], content["unit"])
         said = content.get("stamp") or {}
         made = datetime.fromisoformat(said["date"]) if said.get("date") else None
+        binary = _own_tables(content) if matrix.unit != "samples" else None
     except (AttributeError, KeyError, TypeError, ValueError, pa.ArrowException, DeconfuseError) as error:
         raise BadData(f"{name} is a matrix of deconfuse, but changed beyond use ({error})") from None
     return Counted(
@@ -192,7 +195,24 @@ def read_matrix_json(data: bytes, name: str) -> Counted:
         model=said.get("model"),
         data_hash=said.get("data_hash"),
         made=made,
+        binary=binary,
     )
+
+
+def _own_tables(content: Mapping[str, Any]) -> NDArray[np.int64] | None:
+    """The labels' own 2×2 tables, in the order of the labels; None where the file has none.
+
+    Raises:
+        ValueError, KeyError, TypeError: they are there, but no tables of counts.
+    """
+    scores = content.get("label_scores") or []
+    if not scores or not all("binary" in one for one in scores):
+        return None
+    by_label = {one["label"]: one["binary"] for one in scores}
+    tables = np.array([by_label[label] for label in content["labels"]])
+    if tables.shape != (len(content["labels"]), 2, 2) or tables.dtype.kind != "i" or bool((tables < 0).any()):
+        raise ValueError("binary does not hold four counts a label")
+    return tables.astype(np.int64)
 
 
 def read_wide_csv(data: bytes, name: str) -> Counted:

@@ -22,6 +22,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from deconfuse.measure.matrix import ConfusionMatrix
 from deconfuse.measure.scores import label_scores
 from deconfuse.measure.text import NO_LABEL_TEXT, UNDEFINED_TEXT, count_text, percent_text
@@ -53,6 +56,12 @@ from deconfuse.report.terminal import (
 )
 
 Style = Literal["both", "stacked", "share", "percent", "count", "short"]
+
+DECISIONS = (
+    "An image counts once for each label decision: a label found, a label missed, or a label invented "
+    "(against each label missed, otherwise against each label that the image has)."
+)
+"""What the matrix of a multi-label evaluation counts, in one sentence; see `ConfusionMatrix.from_label_sets`."""
 
 _STACKED_LABELS = 20
 _MARKS = {False: "In brackets: right.", True: "After an equals sign: right."}
@@ -99,6 +108,7 @@ def table_text(
     normalize: Normalize = "none",
     orientation: Orientation = "true",
     order: Sequence[int] | None = None,
+    binary: NDArray[np.int64] | None = None,
 ) -> str | None:
     """The matrix as lines of at most `width` columns, ended by a line feed; None where no layout fits.
 
@@ -108,7 +118,7 @@ def table_text(
     if not matrix.labels or len(matrix.labels) > width // 3:
         return None
     shown = grid(matrix, normalize=normalize, orientation=orientation, order=order)
-    margins = _margins(shown, matrix)
+    margins = _margins(shown, matrix, binary)
     layout = _layout(_Sheet(shown, margins, width))
     if layout is None:
         return None
@@ -116,7 +126,7 @@ def table_text(
     for row in range(len(shown.rows)):
         lines += _row(shown, layout, margins, row, color=color)
     lines.append(_footer(shown, layout, margins, color=color))
-    lines += ["", *_legend(shown, layout, width, color=color)]
+    lines += ["", *_legend(shown, layout, width, has_own=binary is not None, color=color)]
     return join_lines(lines)
 
 
@@ -283,19 +293,27 @@ def _cell(shown: Grid, row: int, column: int, style: Style) -> tuple[str, ...]:
     return (count_text(count), share) if style == "stacked" else (count_text(count),)
 
 
-def _margins(shown: Grid, matrix: ConfusionMatrix) -> list[_Margin]:
-    """What stands beside the rows: how many, and how well."""
+def _margins(shown: Grid, matrix: ConfusionMatrix, binary: NDArray[np.int64] | None) -> list[_Margin]:
+    """What stands beside the rows: how many, and how well; where labels have tables of their own, by these."""
     position = {label: index for index, label in enumerate(matrix.labels)}
-    correct, support, predicted = matrix.correct, matrix.support, matrix.predicted_counts
     index = [None if label is None else position[label] for label in shown.rows]
-    scores = label_scores(matrix)
+    scores = label_scores(matrix, binary=binary)
+    correct, support, predicted = scores.true_positives, scores.support, scores.predicted
     recall = tuple(UNDEFINED_TEXT if k is None else percent_text(correct[k], support[k]) for k in index)
     precision = tuple(UNDEFINED_TEXT if k is None else percent_text(correct[k], predicted[k]) for k in index)
     f1 = tuple(UNDEFINED_TEXT if k is None else decimal_text(float(scores.f1[k])) for k in index)
     totals = tuple(count_text(shown.counts[row].sum()) for row in range(len(shown.rows)))
     total = count_text(shown.counts.sum())
+    if matrix.unit == "label decisions":
+        own = () if binary is None else tuple(UNDEFINED_TEXT if k is None else count_text(support[k]) for k in index)
+        beside = [_Margin("decisions", (*totals, total))]
+        if not own:
+            # A share of decisions is no recall: labels that are right are counted again for what was invented beside.
+            return beside
+        named = (("images", own), ("recall", recall), ("precision", precision), ("F1", f1))
+        return [*beside, *(_Margin(name, (*cells, "")) for name, cells in named)]
     if shown.is_true_rows:
-        what = "decisions" if matrix.unit == "label decisions" else "images"
+        what = "images"
         rates = (("recall", recall), ("precision", precision))
     else:
         what = "predicted"
@@ -356,7 +374,7 @@ def _footer(shown: Grid, layout: _Layout, margins: Sequence[_Margin], *, color: 
     return faint(line) if color else line
 
 
-def _legend(shown: Grid, layout: _Layout, width: int, *, color: bool) -> list[str]:
+def _legend(shown: Grid, layout: _Layout, width: int, *, has_own: bool, color: bool) -> list[str]:
     what = UNITS[shown.unit]
     content = {
         "both": f"{what} and their {DENOMINATORS[shown.normalize]}",
@@ -374,5 +392,9 @@ def _legend(shown: Grid, layout: _Layout, width: int, *, color: bool) -> list[st
         text += f" Column – is {NO_LABEL_TEXT}." if None in shown.columns else ""
     elif any(head.endswith("…") or "…" in head for head in layout.heads):
         text += " Names are shortened; --format csv has them in full."
+    if shown.unit == "label decisions":
+        text += f" {DECISIONS}"
+        if has_own and layout.n_margins > 1:
+            text += " Beside the rows stand each label's own images and scores, from its 2×2 table."
     lines = wrap(text, width)
     return [faint(line) for line in lines] if color else lines
