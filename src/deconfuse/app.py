@@ -72,7 +72,7 @@ def train(
     refuse_taken(target)
     identity = Identity(project, version, datetime.now(UTC), settings.region, settings.account, str(target))
     intake = _open_images(settings, source, test=test, buckets=buckets)
-    backbone = _backbone(settings)
+    backbone = _backbone(settings, progress)
     with DirectorySink(target) as sink:
         pipeline.train(
             intake,
@@ -191,10 +191,12 @@ def _name_of(source: Path) -> str:
     return resolved.name if resolved.is_dir() else resolved.stem
 
 
-def _backbone(settings: Settings) -> Backbone:
+def _backbone(settings: Settings, progress: Progress | None = None) -> Backbone:
     from deconfuse.engine.backbones import load_backbone
 
-    return load_backbone(cache=settings.cache)
+    if progress is None:
+        return load_backbone(cache=settings.cache)
+    return load_backbone(cache=settings.cache, progress=lambda done, total: progress("preparing backbone", done, total))
 
 
 def _embeddings(settings: Settings, backbone: Backbone) -> EmbeddingCache:

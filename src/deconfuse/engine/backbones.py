@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 from deconfuse.engine.sinks import world_error
@@ -31,7 +32,13 @@ _GRAPH_RULE = "graph-2"
 
 
 def load_backbone(
-    name: str = "lite0", *, cache: Path, side: int = SIDE, resize: str = RESIZE, pooling: Pooling = POOLING
+    name: str = "lite0",
+    *,
+    cache: Path,
+    side: int = SIDE,
+    resize: str = RESIZE,
+    pooling: Pooling = POOLING,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Backbone:
     """The backbone `name`, ready to embed.
 
@@ -44,6 +51,7 @@ def load_backbone(
         side: pixels of each side of what the network sees, a multiple of 32.
         resize: one of `vision.backbone.RESIZE_RULES`.
         pooling: how the last feature map becomes one vector.
+        progress: told (0, 1) before the graph is made and (1, 1) after; a kept graph is not worth a word.
 
     Raises:
         Invalid: another name, or a side, rule or pooling that is not possible.
@@ -58,8 +66,10 @@ def load_backbone(
     stem = f"{name}-{side}-{pooling}-{_GRAPH_RULE}-{hashlib.sha256(checkpoint).hexdigest()[:16]}-"
     model = _kept(cache / FOLDER, stem)
     if model is None:
+        progress(0, 1)
         model = graph(checkpoint, side=side, pooling=pooling)
         _keep(cache / FOLDER, stem, model)
+        progress(1, 1)
     digest = hashlib.sha256(model).hexdigest()
     return Backbone(Card(name, side, resize, pooling, dimensions(pooling), digest), model)
 
