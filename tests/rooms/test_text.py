@@ -126,6 +126,15 @@ def test_findings_are_a_numbered_list() -> None:
     assert max(map(columns, text.split("\n"))) <= 44
 
 
+def test_an_advice_is_given_once() -> None:
+    """What was advised with one finding is not repeated with the next."""
+    same = replace(FINDING, advice="Look at these images.")
+    text = findings_text([same, replace(FINDING, advice="Add images."), same], width=80, color=False)
+
+    assert text.count("Look at these images.") == 1
+    assert text.index("Look at") < text.index("Add images.") < text.index("3. 2 of 4")
+
+
 def test_no_findings_are_no_text() -> None:
     """Without findings there is no heading either."""
     assert findings_text([], width=80, color=False) == ""

@@ -27,13 +27,21 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from deconfuse.engine import matrices
-from deconfuse.engine.judging import Rule, Verdicts, binary_table, check_threshold, judge, read_judged_snapshot
+from deconfuse.engine.judging import (
+    Rule,
+    Verdicts,
+    binary_table,
+    check_threshold,
+    invented_table,
+    judge,
+    read_judged_snapshot,
+)
 from deconfuse.engine.sources import Source, opened, shape_of
 from deconfuse.engine.tally import Format, count_file
 from deconfuse.errors import Damaged, Denied, Invalid, NotBuilt, NotFound, Problem
 from deconfuse.formats.predictions import read_predictions
 from deconfuse.insights.confusions import order
-from deconfuse.insights.findings import Finding, find
+from deconfuse.insights.findings import Finding, find, in_order
 from deconfuse.measure.labels import OTHER
 from deconfuse.measure.matrix import Matrix, matrix_from_cells
 from deconfuse.report.views import ImageView, MatrixView, RuleView, Stamp, decisions, with_thumbnails
@@ -519,7 +527,7 @@ def _finished(found: Evaluation, labels: Sequence[str] | None, *, is_exact: bool
         sides = [found.predictions.column(name).to_pylist() for name in ("true", "predicted")]
         found = replace(found, binary=binary_table(sides[0], sides[1], found.labels))
     findings = (*found.findings, *_find_under(found, found.rule)) if is_exact else ()
-    return replace(found, findings=tuple(sorted(findings, key=lambda finding: -finding.importance)))
+    return replace(found, findings=in_order(findings))
 
 
 def _find_under(found: Evaluation, rule: Rule) -> tuple[Finding, ...]:
@@ -528,6 +536,10 @@ def _find_under(found: Evaluation, rule: Rule) -> tuple[Finding, ...]:
     tested = None
     if found.binary is not None:
         tested = dict(zip(found.labels, found.binary[:, 1].sum(axis=1).tolist(), strict=True))
+    invented = None
+    if found.multi_label and found.predictions is not None:
+        sides = [found.predictions.column(name).to_pylist() for name in ("true", "predicted")]
+        invented = invented_table(sides[0], sides[1], found.labels)
     trained = found.train_counts
     if trained is not None:
         trained = {label: trained.get(label, 0) for label in found.labels}
@@ -538,6 +550,7 @@ def _find_under(found: Evaluation, rule: Rule) -> tuple[Finding, ...]:
         test_counts=tested,
         rule=rule,
         is_test=found.split == "test",
+        invented=invented,
     )
 
 

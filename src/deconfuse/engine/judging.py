@@ -26,7 +26,7 @@ from deconfuse.formats.evaluation import SnapshotRow, read_snapshot
 from deconfuse.insights.wording import plural
 from deconfuse.measure.labels import OTHER, indicator, predicted_codes
 from deconfuse.measure.matrix import DENSE_LIMIT, Cells, ConfusionMatrix, Matrix
-from deconfuse.measure.scores import binary_counts
+from deconfuse.measure.scores import binary_counts, invented_in_addition
 from deconfuse.names import natural_key
 from deconfuse.tables import is_multi_label, labels_of
 
@@ -88,12 +88,25 @@ def binary_table(
     true: Iterable[Sequence[str]], predicted: Iterable[Sequence[str]], labels: tuple[str, ...]
 ) -> NDArray[np.int64]:
     """int64[K, 2, 2], [[TN, FP], [FN, TP]] a label of `labels`; *(other)* is any label that is not among them."""
+    return binary_counts(*_indicators(true, predicted, labels))
+
+
+def invented_table(
+    true: Iterable[Sequence[str]], predicted: Iterable[Sequence[str]], labels: tuple[str, ...]
+) -> NDArray[np.int64]:
+    """int64[K, K], `measure.scores.invented_in_addition` of lists of labels; *(other)* as in `binary_table`."""
+    return invented_in_addition(*_indicators(true, predicted, labels))
+
+
+def _indicators(
+    true: Iterable[Sequence[str]], predicted: Iterable[Sequence[str]], labels: tuple[str, ...]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     known = frozenset(labels)
-    sides = [
+    truth, said = (
         indicator([[label if label in known else OTHER for label in row or ()] for row in side], labels, "labels")
         for side in (true, predicted)
-    ]
-    return binary_counts(sides[0], sides[1])
+    )
+    return truth, said
 
 
 def judge(predictions: pa.Table, thresholds: Sequence[float] | None) -> Verdicts:

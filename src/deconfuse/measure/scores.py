@@ -160,6 +160,33 @@ def binary_counts(truth: ArrayLike, predicted: ArrayLike) -> NDArray[np.int64]:
     return np.stack([len(t) - hits - missed - false, false, missed, hits], axis=-1).reshape(-1, 2, 2).astype(np.int64)
 
 
+def invented_in_addition(truth: ArrayLike, predicted: ArrayLike) -> NDArray[np.int64]:
+    """int64[K, K]: samples with label i of which no label was missed and label j was invented in addition.
+
+    In the cell (i, j) of the multi-label confusion matrix these are counted together with the samples on which i was
+    missed and j invented; this tells them apart.
+
+    Args:
+        truth: bool[n, K], the true labels of each sample.
+        predicted: bool[n, K], its predicted labels.
+
+    Raises:
+        Invalid: not two tables of one shape.
+
+    Example:
+        >>> invented_in_addition([[1, 0], [1, 0]], [[1, 1], [0, 1]]).tolist()
+        [[0, 1], [0, 0]]
+
+    Source: the case "no label missed" of Heydarian, Doyle, Samavi, IEEE Access 10 (2022) 19083-19095.
+    """
+    t, p = np.asarray(truth, bool), np.asarray(predicted, bool)
+    if t.ndim != 2 or t.shape != p.shape:
+        raise Invalid("predicted", f"two tables of one shape are needed; got {t.shape} and {p.shape}")
+    is_complete = ~(t & ~p).any(axis=1)
+    invented = (p & ~t)[is_complete].astype(np.float64)
+    return np.asarray(t[is_complete].astype(np.float64).T @ invented, np.int64)
+
+
 def macro(scores: LabelScores) -> Macro:
     """Means over the labels that have samples."""
     has_samples = scores.support > 0

@@ -341,6 +341,8 @@ def _interval(hits: float, trials: float) -> str:
 def findings_text(findings: Sequence[Finding], *, width: int, color: bool, limit: int | None = None) -> str:
     """Findings as a numbered list of sentences, most important first; ended by a line feed, "" where there is none.
 
+    An advice stands with the first finding that it belongs to, and is not said again.
+
     Args:
         findings: most important first.
         width: columns of the terminal; below `MIN_WIDTH` counts as that.
@@ -354,9 +356,12 @@ def findings_text(findings: Sequence[Finding], *, width: int, color: bool, limit
     head = "What stands out:"
     lines = [bold(head) if color else head]
     side = len(str(len(shown)))
+    advised: set[str] = set()
     for number, finding in enumerate(shown, start=1):
         first = f" {number:>{side}}. "
-        sentence = printable(" ".join(part for part in (finding.sentence, finding.advice) if part))
+        advice = "" if finding.advice in advised else finding.advice
+        advised.add(advice)
+        sentence = printable(" ".join(part for part in (finding.sentence, advice) if part))
         lines += wrap(sentence, width, first=first, rest=" " * len(first))
     if len(findings) > len(shown):
         more = len(findings) - len(shown)
