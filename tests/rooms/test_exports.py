@@ -177,6 +177,13 @@ def test_json_of_a_multi_label_evaluation_has_intervals() -> None:
     assert content["label_scores"][0]["binary"] == [[10, 2], [3, 4]]
 
 
+def test_json_of_many_labels_has_the_interval_of_each_f1() -> None:
+    """It needs no draws, so it is there for any number of labels."""
+    scores = json.loads(matrix_json(sparse()))["label_scores"]
+
+    assert scores[0]["f1"] == {"value": 1, "low": pytest.approx(0.3424, abs=1e-4), "high": 1}
+
+
 @pytest.mark.parametrize("writer", [matrix_csv, matrix_json])
 @pytest.mark.parametrize("normalize", ["none", "true"])
 def test_a_sparse_matrix_has_long_forms(writer: object, normalize: str) -> None:

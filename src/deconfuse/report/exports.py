@@ -13,13 +13,13 @@ import io
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deconfuse.measure.intervals import Interval, binary_intervals, intervals
 from deconfuse.measure.matrix import Matrix
-from deconfuse.measure.rates import Ends, wilson
+from deconfuse.measure.rates import wilson, wilson_f1
 from deconfuse.measure.scores import label_scores, macro, overall
 from deconfuse.measure.text import UNDEFINED_TEXT, count_text, percent_text
 from deconfuse.report.colors import cell_rgb, hex_color, ink_rgb
@@ -145,7 +145,7 @@ def matrix_json(
         else {label: _plain(value) for label, value in zip(matrix.labels, thresholds, strict=True)},
         "total": _plain(matrix.total),
         "overall": _overall_json(matrix, binary, drawn),
-        "label_scores": _label_scores_json(matrix, binary, drawn),
+        "label_scores": _label_scores_json(matrix, binary),
         "most_confused": [
             {
                 "true_label": pair.true,
@@ -193,7 +193,7 @@ def _stamp_json(stamp: Stamp | None) -> dict[str, Any] | None:
 _DRAWN = ("macro_precision", "macro_recall", "macro_f1", "balanced_accuracy", "kappa", "mcc")
 
 
-def _overall_json(matrix: Matrix, binary: NDArray[np.int64] | None, drawn: _Drawn) -> dict[str, Any]:
+def _overall_json(matrix: Matrix, binary: NDArray[np.int64] | None, drawn: Mapping[str, Interval]) -> dict[str, Any]:
     scores = overall(matrix)
     right, total = float(matrix.correct.sum()), float(matrix.total)
     found: dict[str, Any] = {"accuracy": _rate_json(right, total)}
@@ -211,7 +211,7 @@ def _overall_json(matrix: Matrix, binary: NDArray[np.int64] | None, drawn: _Draw
     for name, value in averages.items():
         found[name] = {"value": _plain(value)}
         if name in _DRAWN:
-            interval = drawn.overall.get(name)
+            interval = drawn.get(name)
             found[name]["low"] = None if interval is None else _plain(interval.low)
             found[name]["high"] = None if interval is None else _plain(interval.high)
     return found
@@ -220,29 +220,21 @@ def _overall_json(matrix: Matrix, binary: NDArray[np.int64] | None, drawn: _Draw
 _MOST_LABELS_DRAWN = 1000
 
 
-class _Drawn(NamedTuple):
-    """Intervals of what has no formula: F1 of each label, and of averages by name; NaN and none where not drawn."""
-
-    f1: Ends
-    overall: Mapping[str, Interval]
-
-
-def _drawn(matrix: Matrix, binary: NDArray[np.int64] | None) -> _Drawn:
-    """Intervals from draws, as far as drawing does not take seconds."""
-    n_labels = len(matrix.labels)
-    if n_labels > _MOST_LABELS_DRAWN or not matrix.total:
-        return _Drawn((np.full(n_labels, math.nan), np.full(n_labels, math.nan)), {})
+def _drawn(matrix: Matrix, binary: NDArray[np.int64] | None) -> Mapping[str, Interval]:
+    """Intervals, by name, of averages that have no formula; none where drawing would take seconds."""
+    if len(matrix.labels) > _MOST_LABELS_DRAWN or not matrix.total:
+        return {}
     rng = np.random.default_rng(0)
     if binary is not None:
-        f1, means = binary_intervals(binary, rng=rng)
-        return _Drawn(f1, dict(zip(("macro_f1", "macro_precision", "macro_recall"), means, strict=True)))
+        _, means = binary_intervals(binary, rng=rng)
+        return dict(zip(("macro_f1", "macro_precision", "macro_recall"), means, strict=True))
     found = intervals(matrix, rng=rng)
-    return _Drawn(found.f1, {name: getattr(found, name) for name in _DRAWN})
+    return {name: getattr(found, name) for name in _DRAWN}
 
 
-def _label_scores_json(matrix: Matrix, binary: NDArray[np.int64] | None, drawn: _Drawn) -> list[dict[str, Any]]:
+def _label_scores_json(matrix: Matrix, binary: NDArray[np.int64] | None) -> list[dict[str, Any]]:
     scores = label_scores(matrix, binary=binary)
-    low, high = (np.asarray(ends, np.float64) for ends in drawn.f1)
+    low, high = wilson_f1(scores.true_positives, scores.support, scores.predicted)
     return [
         {
             "label": label,
