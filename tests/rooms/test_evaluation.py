@@ -38,6 +38,7 @@ from deconfuse.formats.evaluation import (
 from deconfuse.formats.predictions import write_predictions
 from deconfuse.measure.matrix import ConfusionMatrix
 from deconfuse.measure.scores import binary_counts
+from deconfuse.report import drawing, exports
 from deconfuse.report.exports import matrix_csv, matrix_json
 from deconfuse.report.views import decisions
 from deconfuse.tables import predictions_schema
@@ -399,6 +400,23 @@ def test_a_multi_label_matrix_reads_back_with_the_tables_of_its_labels() -> None
     content["label_scores"][0]["binary"] = [[1, 2], [3, -4]]
     with pytest.raises(BadData, match="changed beyond use"):
         read(json.dumps(content).encode())
+
+
+def test_what_was_made_to_look_at_is_named_and_not_read(tmp_path: Path) -> None:
+    """A page, a drawing, a picture, LaTeX and Markdown say what they are, and which formats are read back."""
+    matrix = ConfusionMatrix.from_cells([("a", "a", 3), ("a", "b", 1), ("b", "b", 2)])
+    files = {
+        "an HTML page": exports.matrix_html(matrix).encode(),
+        "an SVG drawing": drawing.matrix_svg(matrix).encode(),
+        "a PNG image": drawing.matrix_png(matrix),
+        "LaTeX": exports.matrix_latex(matrix, caption=("A matrix.",)).encode(),
+        "a Markdown table": exports.matrix_markdown(matrix, caption=("A matrix.",)).encode(),
+    }
+    for what, data in files.items():
+        path = tmp_path / "seen"
+        path.write_bytes(data)
+        with pytest.raises(BadData, match=f"is {what}, made to be looked at.*--format json"):
+            read_evaluation(path)
 
 
 def test_a_table_of_predictions_is_as_given(tmp_path: Path) -> None:
