@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
@@ -28,7 +28,7 @@ from deconfuse.engine.embeddings import Embedded, embed
 from deconfuse.engine.imports import Intake
 from deconfuse.engine.review import Row, review
 from deconfuse.engine.sinks import Sink
-from deconfuse.errors import NotBuilt, Problem, Untrainable
+from deconfuse.errors import LimitExceeded, NotBuilt, Problem, Untrainable
 from deconfuse.formats.manifest import AWS_LIMITS, Entry, ManifestLimits
 from deconfuse.formats.predictions import write_predictions
 from deconfuse.formats.validation import content_problems
@@ -37,6 +37,7 @@ from deconfuse.learn.head import Head
 from deconfuse.learn.trial import Trial, holdout, run_trial
 from deconfuse.measure.curves import assumed_thresholds
 from deconfuse.measure.labels import indicator
+from deconfuse.measure.matrix import DENSE_LIMIT
 from deconfuse.tables import predictions_schema
 from deconfuse.vision.backbone import Backbone
 
@@ -77,9 +78,11 @@ def train(
         Untrainable: fewer than two labels, nothing usable, more than 20 % unusable, or a test set whose labels are
             not those of the training images; with every problem found. The validation files are in the sink by then.
         NotBuilt: the images carry boxes only.
+        LimitExceeded: more labels than a confusion matrix holds; no image was read.
     """
     refuse_boxes(intake.entries)
     usable = [entry for entry in intake.entries if entry.is_usable]
+    refuse_many_labels(usable)
     embedded = embed(
         [entry.uri or "" for entry in usable],
         intake.fetch,
@@ -146,6 +149,20 @@ def unused_boxes(entries: Sequence[Entry]) -> tuple[str, ...]:
     left_out = f"; {n_only:,} {'line that holds' if n_only == 1 else 'lines that hold'} nothing else left out"
     boxes = f"{n_boxes:,} bounding {'box' if n_boxes == 1 else 'boxes'}"
     return (f"{boxes} not used, for object detection is not available{left_out if n_only else ''}",)
+
+
+def refuse_many_labels(entries: Iterable[Entry]) -> None:
+    """Return unless the labels are more than the matrix of an evaluation, and AWS's list of its cells, can hold.
+
+    Raises:
+        LimitExceeded: they are.
+    """
+    n_labels = len({label for entry in entries for label in entry.labels})
+    if n_labels > DENSE_LIMIT:
+        raise LimitExceeded(
+            f"the images have {n_labels:,} labels, and a training takes up to {DENSE_LIMIT:,}; "
+            "put labels together, or leave some out"
+        )
 
 
 def admit(entries: Sequence[Entry], embedded: Embedded) -> list[Sample]:
