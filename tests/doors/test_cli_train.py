@@ -264,15 +264,18 @@ def test_more_than_a_fifth_bad_stops(deconfuse: Deconfuse, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("counts", "code"), [({"apple": 5}, "TOO_FEW_LABELS"), ({}, "TOO_FEW_LABELS"), ({"apple": 0, "leaf": 0}, "")]
+    ("counts", "words"),
+    [({"apple": 5}, "1 label; at least 2"), ({}, "holds no image"), ({"apple": 0, "leaf": 0}, "holds no image")],
 )
-def test_fewer_than_two_labels_stop(deconfuse: Deconfuse, tmp_path: Path, counts: dict[str, int], code: str) -> None:
-    """One label, no folder, or empty ones: exit 5."""
+def test_fewer_than_two_labels_stop(deconfuse: Deconfuse, tmp_path: Path, counts: dict[str, int], words: str) -> None:
+    """One label, no folder, or empty ones: exit 5 with AWS's code, and nothing is left."""
     (tmp_path / "fruit").mkdir()
     answer = deconfuse("train", label_folder(tmp_path / "fruit", counts))
 
     assert answer.code == 5
-    assert code in answer.err
+    assert words in answer.err
+    assert "ERROR_MANIFEST_TOO_FEW_LABELS" in answer.err
+    assert not (tmp_path / "runs").exists()
 
 
 def test_labels_with_one_image_train(deconfuse: Deconfuse, tmp_path: Path) -> None:

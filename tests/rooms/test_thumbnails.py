@@ -22,9 +22,10 @@ SHA = hashlib.sha256(LEAF).hexdigest()
 
 def cached(root: Path) -> EmbeddingCache:
     """A cache that holds a picture of the leaf."""
-    cache = EmbeddingCache(root, tiny_backbone().card)
-    cache.add([SHA], np.zeros((1, 192), np.float32), thumbnails=[KEPT], facts=[Facts("PNG", 96, 96, len(LEAF))])
-    return cache
+    card = tiny_backbone().card
+    facts = [Facts("PNG", 96, 96, len(LEAF))]
+    EmbeddingCache(root, card).add([SHA], np.zeros((1, 192), np.float32), thumbnails=[KEPT], facts=facts)
+    return EmbeddingCache(root, card)
 
 
 def source(root: Path, *, sha256: str | None = SHA, cache: Path | None = None) -> Thumbnails:
