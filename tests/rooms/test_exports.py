@@ -184,6 +184,15 @@ def test_json_of_many_labels_has_the_interval_of_each_f1() -> None:
     assert scores[0]["f1"] == {"value": 1, "low": pytest.approx(0.3424, abs=1e-4), "high": 1}
 
 
+def test_json_of_shares_has_no_intervals() -> None:
+    """What is no count has no interval anywhere, and the file says that it holds none."""
+    content = json.loads(matrix_json(MATRIX, is_exact=False))
+    rates = [content["overall"]["accuracy"], content["label_scores"][0]["recall"], *content["most_confused"]]
+
+    assert content["is_exact"] is False
+    assert all(rate["low"] is None and rate["high"] is None for rate in rates)
+
+
 @pytest.mark.parametrize("writer", [matrix_csv, matrix_json])
 @pytest.mark.parametrize("normalize", ["none", "true"])
 def test_a_sparse_matrix_has_long_forms(writer: object, normalize: str) -> None:

@@ -198,3 +198,13 @@ def test_pairs_of_an_overview_can_be_told_apart() -> None:
 
     assert all(len(set(line.split()[-3:])) == 3 for line in lines if " called " in line)
     assert any("003" in line for line in lines)
+
+
+def test_shares_are_called_shares() -> None:
+    """Where no counts are known, nothing is said to be so many of so many images, and nothing has an interval."""
+    matrix = ConfusionMatrix(("a", "b"), np.array([[2.85, 1.15, 0], [0.02, 1.98, 0], [0, 0, 0]]))
+    text = evaluation_text(matrix, width=80, color=False, is_exact=False)
+
+    assert "Accuracy about 80 % (from shares, not counts)" in text
+    assert "images" not in text.replace("times test images", "").replace("times test\nimages", "")
+    assert "interval" not in text

@@ -211,6 +211,7 @@ def _table(
         stamp=stamp(evaluation),
         notes=evaluation.notes,
         binary=evaluation.binary,
+        is_exact=evaluation.is_exact,
         **shape,  # type: ignore[arg-type]
     )
     if n_findings and evaluation.findings:
@@ -226,7 +227,10 @@ def _file(evaluation: Evaluation, form: str, shape: dict[str, Any], *, wide: boo
 
     shown: Matrix = evaluation.matrix
     title = "Confusion matrix"
-    caption = (stamp_text(stamp(evaluation)), headline_text(shown, binary=evaluation.binary))
+    caption = (
+        stamp_text(stamp(evaluation)),
+        headline_text(shown, binary=evaluation.binary, is_exact=evaluation.is_exact),
+    )
     if form == "csv":
         return exports.matrix_csv(shown, wide=wide, **shape)
     if form == "json":
@@ -241,6 +245,7 @@ def _file(evaluation: Evaluation, form: str, shape: dict[str, Any], *, wide: boo
             problems=evaluation.problems,
             notes=evaluation.notes,
             binary=evaluation.binary,
+            is_exact=evaluation.is_exact,
         )
     if form == "md":
         return exports.matrix_markdown(shown, caption=caption, **shape)

@@ -95,6 +95,7 @@ class Evaluation:
         binary: int64[K, 2, 2], [[TN, FP], [FN, TP]] a label, of a multi-label evaluation.
         train_counts: training images a label, where known.
         buckets: directories below which images of s3://bucket/key lie, by bucket.
+        is_exact: whether the counts are counts; otherwise they are shares, and have no intervals.
     """
 
     title: str
@@ -118,6 +119,7 @@ class Evaluation:
     binary: NDArray[np.int64] | None = None
     train_counts: Mapping[str, int] | None = None
     buckets: Mapping[str, Path] = field(default_factory=dict)
+    is_exact: bool = True
 
 
 def read_evaluation(
@@ -157,9 +159,8 @@ def read_evaluation(
         return replace(run, buckets=dict(buckets or {}))
     with opened(source) as file:
         shape = format or shape_of(file)
-        is_exact = True
         if shape in ("summary", "matrix", "wide"):
-            found, is_exact = _counted(file, shape, threshold)
+            found = _counted(file, shape, threshold)
         elif shape == "snapshot":
             found = _snapshot(file, threshold)
         elif shape == "parquet" and _is_ours(file):
@@ -171,7 +172,7 @@ def read_evaluation(
         root = source.absolute().parent if isinstance(source, Path) else None
         found = replace(found, data_hash=found.data_hash or _hash(file), images_root=root)
         found = replace(found, buckets=dict(buckets or {}))
-    return _finished(found, labels, is_exact=is_exact)
+    return _finished(found, labels)
 
 
 def matrix_evaluation(matrix: Matrix, *, title: str = "Confusion matrix") -> Evaluation:
@@ -386,10 +387,8 @@ def _snapshot(file: Source, threshold: Threshold) -> Evaluation:
     )
 
 
-def _counted(
-    file: Source, shape: Literal["summary", "matrix", "wide"], threshold: Threshold
-) -> tuple[Evaluation, bool]:
-    """The evaluation of a file that comes counted, and whether its counts are counts."""
+def _counted(file: Source, shape: Literal["summary", "matrix", "wide"], threshold: Threshold) -> Evaluation:
+    """The evaluation of a file that comes counted."""
     is_summary = shape == "summary"
     if threshold is not None:
         what, better = ("is a summary: it holds", "snapshot") if is_summary else ("holds", "predictions")
@@ -401,7 +400,7 @@ def _counted(
     }
     found = readers[shape](file.document(), file.name)
     multi_label = found.matrix.unit != "samples"
-    evaluation = Evaluation(
+    return Evaluation(
         title=file.name,
         kind="summary" if is_summary else "cells",
         labels=found.matrix.labels,
@@ -417,8 +416,8 @@ def _counted(
         made=found.made,
         multi_label=multi_label,
         binary=found.binary,
+        is_exact=found.is_exact,
     )
-    return evaluation, found.is_exact
 
 
 def _table(
@@ -444,6 +443,8 @@ def _table(
     notes = list(found.notes)
     if found.columns.uri and rows is None and found.columns.count is None:
         notes.append(f"The file has {found.n_rows:,} images; above {KEPT_ROWS:,} they are counted and not listed.")
+    if found.columns.count is not None:
+        notes += matrices.percentage_notes(matrix)
     if rows is not None:
         rows = rows.add_column(1, "sha256", pa.nulls(rows.num_rows, pa.string()))
     return Evaluation(
@@ -507,7 +508,7 @@ def _from_verdicts(
     )
 
 
-def _finished(found: Evaluation, labels: Sequence[str] | None, *, is_exact: bool = True) -> Evaluation:
+def _finished(found: Evaluation, labels: Sequence[str] | None) -> Evaluation:
     """`found`, cut down to `labels`, with what follows from its counts; from shares nothing follows."""
     if labels is not None:
         before = found.labels
@@ -526,7 +527,7 @@ def _finished(found: Evaluation, labels: Sequence[str] | None, *, is_exact: bool
     if found.multi_label and found.predictions is not None:
         sides = [found.predictions.column(name).to_pylist() for name in ("true", "predicted")]
         found = replace(found, binary=binary_table(sides[0], sides[1], found.labels))
-    findings = (*found.findings, *_find_under(found, found.rule)) if is_exact else ()
+    findings = (*found.findings, *_find_under(found, found.rule)) if found.is_exact else ()
     return replace(found, findings=in_order(findings))
 
 

@@ -130,8 +130,8 @@ def _summary_matrix(summary: EvaluationSummary) -> tuple[ConfusionMatrix, bool, 
         )
         return _matrix(labels, values), False, [note]
     note = (
-        "No counts fit the shares in this file: the matrix shows each share times the test images of its true label, "
-        "which is not always a whole number."
+        "No counts fit the shares in this file: the matrix shows each share times the test images of its true label. "
+        "These are no numbers of images, so nothing here has an interval."
     )
     return _matrix(labels, values * support[:, None]), False, [note]
 
@@ -196,6 +196,7 @@ def read_matrix_json(data: bytes, name: str) -> Counted:
         data_hash=said.get("data_hash"),
         made=made,
         binary=binary,
+        is_exact=content.get("is_exact") is not False,
     )
 
 
@@ -252,7 +253,25 @@ def read_wide_csv(data: bytes, name: str) -> Counted:
         matrix = _from_triples(triples, sides[0], "samples")
     except DeconfuseError as error:
         raise BadData(f"{name}: {error}") from None
-    return Counted(matrix=matrix, n_images=round(float(matrix.total)))
+    return Counted(matrix=matrix, n_images=round(float(matrix.total)), notes=tuple(percentage_notes(matrix)))
+
+
+def percentage_notes(matrix: Matrix) -> list[str]:
+    """A note where the counts of each true, or each predicted, label add up to about 100 or 1, as shares do."""
+    sides = {"true": matrix.support, "predicted": matrix.predicted_counts}
+    for side, sums in sides.items():
+        some = np.asarray(sums, np.float64)[np.asarray(sums) > 0]
+        for whole, slack, noun in ((100, 1, "percentages"), (1, 0.01, "shares")):
+            # One image of each label is no sum of shares.
+            is_split = len(matrix.to_cells()) > len(some)
+            if len(some) > 1 and is_split and bool(np.all(np.abs(some - whole) <= slack + 1e-9)):
+                note = (
+                    f"The counts of every {side} label add up to {whole}: these look like {noun}. If they are, the "
+                    "numbers of images are not true, and the intervals and what is called chance mean nothing; "
+                    "give counts instead."
+                )
+                return [note]
+    return []
 
 
 def _count(cell: str, name: str, row: int) -> float:

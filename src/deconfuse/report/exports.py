@@ -115,6 +115,7 @@ def matrix_json(
     notes: Sequence[str] = (),
     binary: NDArray[np.int64] | None = None,
     n_pairs: int = 50,
+    is_exact: bool = True,
 ) -> str:
     """Everything that is known about the matrix, as one JSON object, ended by a line feed.
 
@@ -130,6 +131,7 @@ def matrix_json(
         notes: sentences that a reader of the numbers must know.
         binary: int64[K, 2, 2] of a multi-label evaluation; the scores of labels then come from it.
         n_pairs: how many of the most confused pairs are named.
+        is_exact: whether the counts are counts; otherwise they are shares, and have no intervals.
     """
     drawn = _drawn(matrix, binary)
     content: dict[str, Any] = {
@@ -143,6 +145,7 @@ def matrix_json(
         "thresholds": None
         if thresholds is None
         else {label: _plain(value) for label, value in zip(matrix.labels, thresholds, strict=True)},
+        "is_exact": is_exact,
         "total": _plain(matrix.total),
         "overall": _overall_json(matrix, binary, drawn),
         "label_scores": _label_scores_json(matrix, binary),
@@ -162,6 +165,8 @@ def matrix_json(
         "notes": list(notes),
         "problems": [_problem_json(problem) for problem in problems],
     }
+    if not is_exact:
+        content = _without_intervals(content)
     head = json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False)
     # One cell a line keeps the file readable, and half the size of an indented one.
     lines = (json.dumps(cell, ensure_ascii=False, allow_nan=False) for cell in _cells_json(matrix, normalize))
@@ -278,6 +283,12 @@ def _plain(value: Any) -> int | float | None:
     if not math.isfinite(number):
         return None
     return int(number) if number.is_integer() and abs(number) < 2**53 else number
+
+
+def _without_intervals(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: None if key in ("low", "high") else _without_intervals(item) for key, item in value.items()}
+    return [_without_intervals(item) for item in value] if isinstance(value, list) else value
 
 
 def _plain_tree(value: Any) -> Any:

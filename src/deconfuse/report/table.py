@@ -45,11 +45,11 @@ from deconfuse.report.terminal import (
     bold,
     clip,
     columns,
+    distinct,
     faint,
     join_lines,
     left,
     paint,
-    printable,
     ramp_color,
     right,
     wrap,
@@ -109,6 +109,7 @@ def table_text(
     orientation: Orientation = "true",
     order: Sequence[int] | None = None,
     binary: NDArray[np.int64] | None = None,
+    is_exact: bool = True,
 ) -> str | None:
     """The matrix as lines of at most `width` columns, ended by a line feed; None where no layout fits.
 
@@ -119,6 +120,8 @@ def table_text(
         return None
     shown = grid(matrix, normalize=normalize, orientation=orientation, order=order)
     margins = _margins(shown, matrix, binary)
+    if not is_exact:
+        margins = [_Margin("shares", margins[0].cells), *margins[1:]]
     layout = _layout(_Sheet(shown, margins, width))
     if layout is None:
         return None
@@ -126,7 +129,7 @@ def table_text(
     for row in range(len(shown.rows)):
         lines += _row(shown, layout, margins, row, color=color)
     lines.append(_footer(shown, layout, margins, color=color))
-    lines += ["", *_legend(shown, layout, width, has_own=binary is not None, color=color)]
+    lines += ["", *_legend(shown, layout, width, has_own=binary is not None, is_exact=is_exact, color=color)]
     return join_lines(lines)
 
 
@@ -205,8 +208,8 @@ def _named(
     shown: Grid, inner: Sequence[int], room: int, gap: int, shortest: _Shortest | None, *, is_short: bool
 ) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
     """Headings of columns and rows by name; None where there is no room, or two of them would be the same."""
-    rows = tuple(printable(label_text(label)) for label in shown.rows)
-    heads = tuple(printable(label_text(label)) for label in shown.columns)
+    rows = distinct([label_text(label) for label in shown.rows])
+    heads = distinct([label_text(label) for label in shown.columns])
     if shortest is None or not heads:
         return None
     if is_short:
@@ -234,7 +237,7 @@ def _numbered(
 
     With `shortest` None the numbers alone may tell the names apart.
     """
-    rows = tuple(printable(label_text(label)) for label in shown.rows)
+    rows = distinct([label_text(label) for label in shown.rows])
     number = {label: str(i) for i, label in enumerate((label for label in shown.rows if label is not None), start=1)}
     heads = tuple(number.get(label or "", UNDEFINED_TEXT) for label in shown.columns)
     side = len(str(len(number)))
@@ -374,8 +377,8 @@ def _footer(shown: Grid, layout: _Layout, margins: Sequence[_Margin], *, color: 
     return faint(line) if color else line
 
 
-def _legend(shown: Grid, layout: _Layout, width: int, *, has_own: bool, color: bool) -> list[str]:
-    what = UNITS[shown.unit]
+def _legend(shown: Grid, layout: _Layout, width: int, *, has_own: bool, is_exact: bool, color: bool) -> list[str]:
+    what = UNITS[shown.unit] if is_exact else "shares of the file times test images"
     content = {
         "both": f"{what} and their {DENOMINATORS[shown.normalize]}",
         "stacked": f"{what}, below them their {DENOMINATORS[shown.normalize]}",

@@ -52,6 +52,7 @@ def evaluation_text(
     normalize: Normalize = "none",
     orientation: Orientation = "true",
     order: Sequence[int] | None = None,
+    is_exact: bool = True,
 ) -> str:
     """Title, stamp, headline numbers and the matrix, ended by a line feed.
 
@@ -66,6 +67,7 @@ def evaluation_text(
         normalize: see `matrix_text`.
         orientation: see `matrix_text`.
         order: see `matrix_text`.
+        is_exact: whether the counts are counts; otherwise they are shares, and have no intervals.
     """
     width = max(width, MIN_WIDTH)
     lines: list[str] = []
@@ -73,12 +75,19 @@ def evaluation_text(
         lines += [bold(line) if color else line for line in wrap(printable(title), width)]
     if stamp is not None:
         lines += wrap(stamp_text(stamp), width)
-    lines += wrap(headline_text(matrix, binary=binary), width)
+    lines += wrap(headline_text(matrix, binary=binary, is_exact=is_exact), width)
     for note in notes:
         lines += wrap(printable(note), width, first="Note: ", rest="      ")
     text = join_lines(lines) + "\n"
     text += matrix_text(
-        matrix, width=width, color=color, normalize=normalize, orientation=orientation, order=order, binary=binary
+        matrix,
+        width=width,
+        color=color,
+        normalize=normalize,
+        orientation=orientation,
+        order=order,
+        binary=binary,
+        is_exact=is_exact,
     )
     if binary is not None and len(matrix.labels) <= _OWN_TABLES:
         title = "Each label by itself, in images (true and false positives, false and true negatives):"
@@ -101,8 +110,8 @@ def stamp_text(stamp: Stamp) -> str:
     return printable("; ".join(parts) + ".")
 
 
-def headline_text(matrix: Matrix, *, binary: NDArray[np.int64] | None = None) -> str:
-    """Accuracy with its interval, and the averages over labels, as one sentence."""
+def headline_text(matrix: Matrix, *, binary: NDArray[np.int64] | None = None, is_exact: bool = True) -> str:
+    """Accuracy with its interval, and the averages over labels, as one sentence; of shares without an interval."""
     right_count, total = matrix.correct.sum(), matrix.total
     if not total:
         return "Nothing was counted."
@@ -112,6 +121,8 @@ def headline_text(matrix: Matrix, *, binary: NDArray[np.int64] | None = None) ->
     of_total = f"{count_text(right_count)} of {count_text(total)} {what}"
     name = "Accuracy" if matrix.unit == "samples" else "Right"
     parts = [f"{name} {percent_text(right_count, total, decimals=1)} ({of_total}; {interval})"]
+    if not is_exact:
+        parts = [f"{name} about {percent_text(right_count, total)} (from shares, not counts)"]
     if binary is None and matrix.unit != "samples":
         return _as_prose(parts[0] + ".")
     means = macro(label_scores(matrix, binary=binary))
@@ -139,6 +150,7 @@ def matrix_text(
     orientation: Orientation = "true",
     order: Sequence[int] | None = None,
     binary: NDArray[np.int64] | None = None,
+    is_exact: bool = True,
 ) -> str:
     """The matrix as lines of at most `width` columns, or an overview where it does not fit; ended by a line feed.
 
@@ -150,11 +162,19 @@ def matrix_text(
         orientation: "true" puts truth on rows, "aws" puts predictions there.
         order: the labels' positions in the order wanted; None keeps the matrix's own.
         binary: int64[K, 2, 2], [[TN, FP], [FN, TP]] a label, of a multi-label evaluation.
+        is_exact: whether the counts are counts; otherwise they are shares, and called so.
     """
     width = max(width, MIN_WIDTH)
     if not isinstance(matrix, Cells):
         table = table_text(
-            matrix, width=width, color=color, normalize=normalize, orientation=orientation, order=order, binary=binary
+            matrix,
+            width=width,
+            color=color,
+            normalize=normalize,
+            orientation=orientation,
+            order=order,
+            binary=binary,
+            is_exact=is_exact,
         )
         if table is not None:
             return table
