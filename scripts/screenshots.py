@@ -3,7 +3,8 @@
     python scripts/screenshots.py                          of demo/run, which `make demo` leaves
     python scripts/screenshots.py PAGE.html -o FILE.png    of any page
 
-Pictures show nothing but images that everybody may show: the demonstration's handwritten digits.
+Pictures show nothing but images that everybody may show: the demonstration's handwritten digits, and in clothing.png
+photographs that are CC0 (python scripts/screenshots.py RUN -o docs/images/clothing.png).
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ The command line and the library's public functions are thin above this.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deconfuse import names
-from deconfuse.engine.sinks import DirectorySink, refuse_taken, world_error, write_whole
+from deconfuse.engine.sinks import DirectorySink, refuse_taken, write_whole
 from deconfuse.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def train(
     refuse_taken(target)
     identity = Identity(project, version, datetime.now(UTC), settings.region, settings.account, str(target))
     intake = _open_images(settings, source, test=test, buckets=buckets)
-    backbone = _backbone(settings)
+    backbone = _backbone(settings, progress)
     with DirectorySink(target) as sink:
         pipeline.train(
             intake,
@@ -82,6 +81,7 @@ def train(
             backbone=backbone,
             cache=_embeddings(settings, backbone),
             threads=settings.threads,
+            clock=lambda: datetime.now(UTC),
             limits=_manifest_limits(settings),
             progress=progress or pipeline.silent,
         )
@@ -111,15 +111,10 @@ def show(matrix: Matrix) -> object:
     return Page(matrix_evaluation(matrix), thumbnail=lambda sha256, uri: None)
 
 
-def write_report(
-    evaluation: Evaluation, output: Place, *, buckets: Mapping[str, Path] | None = None, replace: bool = False
-) -> int:
-    """Write the page of `evaluation` to `output`: the number of pictures that were wanted and could not be had.
+def report_page(evaluation: Evaluation, *, buckets: Mapping[str, Path] | None = None) -> tuple[str, int]:
+    """(the page of `evaluation`, the number of pictures that were wanted and could not be had).
 
     Thumbnails come from the cache, then from the images themselves.
-
-    Raises:
-        AlreadyExists: the file exists and `replace` is False.
     """
     from deconfuse.engine.evaluation import matrix_view
     from deconfuse.engine.thumbnails import thumbnail_source
@@ -129,8 +124,7 @@ def write_report(
         evaluation.predictions, cache=read_settings().cache, root=evaluation.images_root, buckets=buckets or {}
     )
     view = matrix_view(evaluation, thumbnail=source)
-    write_whole(Path(output), standalone(view).encode(), replace=replace)
-    return view.n_missing_thumbnails
+    return standalone(view), view.n_missing_thumbnails
 
 
 def export_onnx(run: Place, file: Place, *, replace: bool = False) -> None:
@@ -187,26 +181,22 @@ def clear_cache() -> int:
     Raises:
         Denied: it may not be written.
     """
-    usage = cache_usage()
-    for folder in ("backbones", "embeddings"):
-        try:
-            shutil.rmtree(usage.path / folder)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise world_error(error, usage.path / folder) from error
-    return usage.total
+    from deconfuse.engine import cache
+
+    return cache.clear_cache(read_settings().cache)
 
 
 def _name_of(source: Path) -> str:
-    resolved = source.resolve()
+    resolved = Path(os.path.realpath(source))
     return resolved.name if resolved.is_dir() else resolved.stem
 
 
-def _backbone(settings: Settings) -> Backbone:
+def _backbone(settings: Settings, progress: Progress | None = None) -> Backbone:
     from deconfuse.engine.backbones import load_backbone
 
-    return load_backbone(cache=settings.cache)
+    if progress is None:
+        return load_backbone(cache=settings.cache)
+    return load_backbone(cache=settings.cache, progress=lambda done, total: progress("preparing backbone", done, total))
 
 
 def _embeddings(settings: Settings, backbone: Backbone) -> EmbeddingCache:

@@ -27,7 +27,16 @@ CELLS = pa.schema(
         pa.field("count", pa.int64(), nullable=False),
     ]
 )
-"""One row a counted pair; null is *no label*. A weighted count is float64."""
+"""One row a counted pair; null is *no label*."""
+
+WEIGHTED_CELLS = CELLS.set(2, pa.field("count", pa.float64(), nullable=False))
+"""CELLS whose counts are sums of weights."""
+
+UNIT_KEY = b"deconfuse.unit"
+"""Key in the schema metadata of CELLS under which it stands what is counted; without it, samples."""
+
+MAX_COUNT = 1 << 53
+"""The largest count of a file of counted cells; above, whole numbers in JSON and CSV are no longer exact."""
 
 
 def predictions_schema(labels: tuple[str, ...], *, multi_label: bool) -> pa.Schema:

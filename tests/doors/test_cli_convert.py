@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from deconfuse.cli.convert import convert
-from deconfuse.errors import AlreadyExists, BadData, Denied, Invalid, NotFound
+from deconfuse.errors import AlreadyExists, BadData, Invalid, NotFound
 from deconfuse.formats.manifest import read_manifest
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -123,6 +126,8 @@ BAD: list[tuple[Any, str]] = [
     (json.dumps({**COCO, "categories": []}), "category 3"),
     (json.dumps({**COCO, "images": 3}), "not a COCO file"),
     ("{ nonsense", "not a COCO file"),
+    ("[]", "not a COCO file"),
+    ('[{"image": "a.png"}]', "not a COCO file"),
 ]
 
 
@@ -194,6 +199,26 @@ def test_split_folder_is_refused(tmp_path: Path) -> None:
         run(tmp_path, "--s3", "s3://bucket")
 
 
+def test_what_cannot_be_opened_is_left_out(tmp_path: Path) -> None:
+    """A link that leads nowhere and a pipe, for which nobody waits, are noted like any other file that is no image."""
+    write(tmp_path / "images" / "cats" / "a.png", PNG)
+    (tmp_path / "images" / "cats" / "dead.png").symlink_to("nowhere.png")
+    os.mkfifo(tmp_path / "images" / "cats" / "pipe.png")
+    result = run(tmp_path / "images", "--s3", "s3://bucket/x")
+
+    assert list(pairs(result.stdout_bytes)) == ["s3://bucket/x/cats/a.png"]
+    assert "2 files (cats/dead.png, cats/pipe.png)" in result.stderr
+
+
+def test_a_bad_row_is_the_only_complaint(tmp_path: Path) -> None:
+    """Nothing else is printed while the half-read table is put away."""
+    table = write(tmp_path / "t.csv", "../a.png,cat\nb.png,cat\n")
+    command = [sys.executable, "-m", "deconfuse", "convert", str(table), "--s3", "s3://bucket"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+
+
 def test_folder_without_images(tmp_path: Path) -> None:
     """An empty folder, or one of other files, gives no manifest."""
     for _ in range(2):
@@ -206,5 +231,5 @@ def test_missing_places(tmp_path: Path) -> None:
     """A source that is not there, and an output folder that is not there, are named."""
     with pytest.raises(NotFound, match=r"gone\.csv"):
         run(tmp_path / "gone.csv")
-    with pytest.raises(Denied, match=r"m\.manifest"):
+    with pytest.raises(NotFound, match="gone"):
         run(write(tmp_path / "t.csv", "s3://bucket/a,cat"), "-o", tmp_path / "gone" / "m.manifest")

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -278,6 +279,43 @@ def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
 
     assert child.returncode == 0
     assert b"Traceback" not in complaint
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is a thing of Linux")
+@pytest.mark.parametrize("form", ["csv", "png"])
+def test_a_full_disk_behind_stdout_is_said(predictions: Path, form: str) -> None:
+    """`deconfuse matrix … > file` on a full disk is an error of the disk, not of deconfuse."""
+    command = [sys.executable, "-m", "deconfuse", "matrix", str(predictions), "--format", form]
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=120, check=False)
+
+    assert (ended.returncode, ended.stderr) == (8, b"deconfuse: stdout: No space left on device\n")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_closed_streams_are_no_error(predictions: Path, closed: str) -> None:
+    """Whoever closes stdout wants no answer; the work is done all the same."""
+    command = f"{shlex.quote(sys.executable)} -m deconfuse matrix {shlex.quote(str(predictions))} {closed}"
+    ended = subprocess.run(command, shell=True, capture_output=True, timeout=120, check=False)
+
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+def test_a_dash_is_stdout(predictions: Path, tmp_path: Path) -> None:
+    """No command leaves a file called "-"."""
+    before = sorted(tmp_path.iterdir())
+
+    assert said("matrix", predictions, "--format", "csv", "-o", "-") == said("matrix", predictions, "--format", "csv")
+    assert said("report", predictions, "-o", "-").startswith("<!DOCTYPE html>")
+    assert sorted(tmp_path.iterdir()) == before
+    assert not Path("-").exists()
+
+
+def test_an_output_without_a_folder_is_refused_before_the_work(tmp_path: Path) -> None:
+    """The source is not even looked at: nobody waits for an answer that has no place."""
+    code, message = failed("matrix", tmp_path / "nothing.csv", "-o", tmp_path / "gone" / "m.csv")
+
+    assert (code, "gone" in message, "nothing.csv" in message) == (3, True, False)
 
 
 def test_more_labels_than_a_table_holds(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import onnxruntime as ort
 import pytest
 
 import deconfuse as library
-from deconfuse.errors import AlreadyExists, Damaged, NotFound
+from deconfuse.errors import AlreadyExists, BadData, Damaged, Invalid, NotFound
 from deconfuse.vision.images import FOLDER_LIMITS, decode
 from worlds import label_folder, picture
 
@@ -182,11 +184,34 @@ def test_what_is_no_run_is_not_opened(run: library.Run, tmp_path: Path) -> None:
         library.open_run(run.path)
 
 
+def test_what_cannot_be_meant_is_said(run: library.Run) -> None:
+    """A split, a rule or an image that is none: the argument is named, and what is possible."""
+    for call, word in (
+        (lambda: run.matrix(split="validation"), "split: 'validation'"),
+        (lambda: run.matrix(rule="best"), "rule: 'best'"),
+        (lambda: run.predict(np.zeros((9, 9, 3), np.uint8)), "images: a path, or several, are needed, and not ndarray"),
+        (lambda: run.predict(3), "images: .* not int"),
+    ):
+        with pytest.raises(Invalid, match=word):
+            call()
+
+
 def test_a_model_of_another_backbone_is_not_used(run: library.Run, photos: Path) -> None:
     """Embeddings of another network would give numbers without meaning."""
     card = json.loads((run.path / "card.json").read_text())
     card["backbone"]["key"] = "another"
     (run.path / "card.json").write_text(json.dumps(card))
 
-    with pytest.raises(Damaged, match="another"):
+    with pytest.raises(BadData, match=r"backbone another, .*; train again"):
         library.open_run(run.path).predict(photos / "a.png")
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="the superuser may read everything")
+def test_what_may_not_be_read_is_said(run: library.Run, photos: Path, deconfuse: Deconfuse) -> None:
+    """An image is a problem of its own, a folder or a run ends the command; each with the path."""
+    (photos / "a.png").chmod(0)
+    assert "a.png: the file cannot be read: Permission denied" in deconfuse("predict", run.path, photos).err
+    photos.chmod(0)
+    assert deconfuse("predict", run.path, photos).code == 6
+    run.path.chmod(0)
+    assert deconfuse("predict", run.path, photos).code == 6

@@ -52,3 +52,14 @@ def test_every_golden_file_has_its_provenance() -> None:
     files = [path for path in golden.rglob("*") if path.is_file() and path.suffix not in {".md", ".py", ".pyc"}]
 
     assert not [path for path in files if path.name not in text and f"{path.parent.name}/" not in text]
+
+
+def test_every_module_is_on_the_map() -> None:
+    """docs/contributing.md says in a line what happens in each module, and names none that is not there."""
+    source = ROOT / "src" / "deconfuse"
+    paths = [path.relative_to(source).with_suffix("").parts for path in source.rglob("*.py")]
+    modules = {".".join(parts) for parts in paths if not parts[-1].startswith("__")} | {"cli"}
+    text = (ROOT / "docs" / "contributing.md").read_text().split("## Every room and module", 1)[1].split("\n## ", 1)[0]
+    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+
+    assert {name for row in rows for name in re.findall(r"`([a-z0-9_.]+)`", row)} == modules

@@ -31,6 +31,15 @@ def test_the_graph_is_made_once(tmp_path: Path) -> None:
     assert path.stat().st_mtime_ns == written
 
 
+def test_only_the_first_time_is_worth_a_word(tmp_path: Path) -> None:
+    """Making the graph takes a second or two and is reported; finding it is not."""
+    told: list[tuple[int, int]] = []
+    for _ in range(2):
+        load_backbone(cache=tmp_path, side=32, progress=lambda done, total: told.append((done, total)))
+
+    assert told == [(0, 1), (1, 1)]
+
+
 def test_the_card_says_what_was_chosen(tmp_path: Path) -> None:
     """Without further words: lite0 at 288 pixels, trimmed, roots of means and stage 6, 1,472 numbers."""
     card = load_backbone(cache=tmp_path).card

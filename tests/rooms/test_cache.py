@@ -296,16 +296,6 @@ def test_clearing_removes_damaged_and_unfinished_files_too(tmp_path: Path) -> No
     assert clear_cache(tmp_path) == 0
 
 
-def test_one_backbone_can_be_cleared_alone(tmp_path: Path) -> None:
-    """The others keep what they have."""
-    opened(tmp_path, [1])
-    other = EmbeddingCache(tmp_path, Key("another"))
-    add(other, [1])
-    other.clear()
-
-    assert (known(other, [1]), known(opened(tmp_path), [1])) == ([], [1])
-
-
 def test_thumbnails_are_found_whichever_backbone_made_them(tmp_path: Path) -> None:
     """A report asks for pictures, not for embeddings; a damaged segment has none."""
     opened(tmp_path, [1])

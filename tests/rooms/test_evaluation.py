@@ -38,6 +38,7 @@ from deconfuse.formats.evaluation import (
 from deconfuse.formats.predictions import write_predictions
 from deconfuse.measure.matrix import ConfusionMatrix
 from deconfuse.measure.scores import binary_counts
+from deconfuse.report import drawing, exports
 from deconfuse.report.exports import matrix_csv, matrix_json
 from deconfuse.report.views import decisions
 from deconfuse.tables import predictions_schema
@@ -387,6 +388,48 @@ def test_shares_that_fit_no_counts_are_shown_as_shares() -> None:
     assert "No counts fit" in with_support.notes[0]
     assert "cannot be recovered" in without.notes[0]
     assert with_support.findings == without.findings == ()
+    assert not with_support.is_exact
+
+
+def test_a_multi_label_matrix_reads_back_with_the_tables_of_its_labels() -> None:
+    """The JSON of a multi-label evaluation keeps each label's own 2×2 table; a changed one is refused."""
+    first = run_evaluation(card(), predictions(multi_label=True))
+    text = matrix_json(first.matrix, binary=first.binary)
+
+    assert np.array_equal(read(text.encode()).binary, first.binary)  # type: ignore[arg-type]
+    content = json.loads(text)
+    content["label_scores"][0]["binary"] = [[1, 2], [3, -4]]
+    with pytest.raises(BadData, match="changed beyond use"):
+        read(json.dumps(content).encode())
+
+
+def test_what_was_made_to_look_at_is_named_and_not_read(tmp_path: Path) -> None:
+    """A page, a drawing, a picture, LaTeX and Markdown say what they are, and which formats are read back."""
+    matrix = ConfusionMatrix.from_cells([("a", "a", 3), ("a", "b", 1), ("b", "b", 2)])
+    files = {
+        "an HTML page": exports.matrix_html(matrix).encode(),
+        "an SVG drawing": drawing.matrix_svg(matrix).encode(),
+        "a PNG image": drawing.matrix_png(matrix),
+        "LaTeX": exports.matrix_latex(matrix, caption=("A matrix.",)).encode(),
+        "a Markdown table": exports.matrix_markdown(matrix, caption=("A matrix.",)).encode(),
+    }
+    for what, data in files.items():
+        path = tmp_path / "seen"
+        path.write_bytes(data)
+        with pytest.raises(BadData, match=f"is {what}, made to be looked at.*--format json"):
+            read_evaluation(path)
+
+
+def test_percentages_in_a_table_are_noticed() -> None:
+    """A table or list whose labels each add up to 100, or to 1, comes with a warning; other counts do not."""
+    rooms = read((GOLDEN / "rooms_table.csv").read_bytes())
+    pairs = read(b"true,predicted,count\na,a,0.75\na,b,0.25\nb,b,1\n")
+    counts = read(b"true,predicted,count\na,a,90\na,b,8\nb,b,100\n")
+
+    assert any("true label add up to 100: these look like percentages" in note for note in rooms.notes)
+    assert any("add up to 1: these look like shares" in note for note in pairs.notes)
+    assert not any("look like" in note for note in counts.notes)
+    assert not any("look like" in note for note in read(b"true,predicted,count\na,a,1\nb,b,1\n").notes)
 
 
 def test_a_table_of_predictions_is_as_given(tmp_path: Path) -> None:

@@ -166,6 +166,33 @@ def test_json_of_a_multi_label_evaluation_takes_scores_from_its_labels() -> None
     assert content["overall"]["macro_recall"]["value"] == pytest.approx(4 / 7)
 
 
+def test_json_of_a_multi_label_evaluation_has_intervals() -> None:
+    """F1 of each label and the means have the interval of the labels' own tables, which stand there too."""
+    binary = np.array([[[10, 2], [3, 4]]] * 3)
+    content = json.loads(matrix_json(MATRIX, binary=binary))
+    means, f1 = content["overall"]["macro_f1"], content["label_scores"][0]["f1"]
+
+    assert means["low"] < means["value"] < means["high"]
+    assert f1["low"] < f1["value"] < f1["high"]
+    assert content["label_scores"][0]["binary"] == [[10, 2], [3, 4]]
+
+
+def test_json_of_many_labels_has_the_interval_of_each_f1() -> None:
+    """It needs no draws, so it is there for any number of labels."""
+    scores = json.loads(matrix_json(sparse()))["label_scores"]
+
+    assert scores[0]["f1"] == {"value": 1, "low": pytest.approx(0.3424, abs=1e-4), "high": 1}
+
+
+def test_json_of_shares_has_no_intervals() -> None:
+    """What is no count has no interval anywhere, and the file says that it holds none."""
+    content = json.loads(matrix_json(MATRIX, is_exact=False))
+    rates = [content["overall"]["accuracy"], content["label_scores"][0]["recall"], *content["most_confused"]]
+
+    assert content["is_exact"] is False
+    assert all(rate["low"] is None and rate["high"] is None for rate in rates)
+
+
 @pytest.mark.parametrize("writer", [matrix_csv, matrix_json])
 @pytest.mark.parametrize("normalize", ["none", "true"])
 def test_a_sparse_matrix_has_long_forms(writer: object, normalize: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 from deconfuse.errors import Invalid
 from deconfuse.insights.findings import LIMIT, Finding, Kind, find, find_at_thresholds
 from deconfuse.measure.matrix import Cells, ConfusionMatrix, matrix_from_cells
+from deconfuse.measure.scores import invented_in_addition
 
 Triples = list[tuple[str | None, str | None, float]]
 
@@ -345,10 +346,54 @@ def test_every_sentence_reads_well() -> None:
             assert not found, text
 
 
-def test_findings_are_in_order_of_importance() -> None:
-    """Most important first, everywhere; importance is a share."""
-    for findings in worlds():
-        importance = [finding.importance for finding in findings]
+QUESTIONS = (
+    {"confusion", "no_label", "no_truth", "nothing_counted", "no_test", "too_few_test"},
+    {"scattered", "none_confused"},
+    {"under_test", "under_train"},
+    {"rules_disagree"},
+)
 
-        assert importance == sorted(importance, reverse=True)
-        assert all(0 <= value <= 1 for value in importance)
+
+def test_findings_are_in_the_order_of_their_questions() -> None:
+    """What is confused and what cannot be judged come before labels with few images, other rules come last."""
+    for findings in worlds():
+        known = [f for f in findings if f.kind != "under_train" or all(f.evidence["counts"].values())]  # type: ignore[attr-defined]
+        places = [next(k for k, kinds in enumerate(QUESTIONS) if finding.kind in kinds) for finding in known]
+
+        assert places == sorted(places)
+
+
+def test_findings_of_a_kind_are_in_order_of_importance() -> None:
+    """Most important first, within each kind; importance is a share."""
+    for findings in worlds():
+        for kind in get_args(Kind):
+            importance = [finding.importance for finding in of_kind(findings, kind)]
+
+            assert importance == sorted(importance, reverse=True)
+            assert all(0 <= value <= 1 for value in importance)
+
+
+def test_single_images_do_not_hide_that_labels_have_too_few() -> None:
+    """Labels with too few test images come before errors of one image, and after errors that came twice."""
+    cells: Triples = [(f"l{k}", f"l{k}", 3) for k in range(5)] + [(f"l{k}", f"l{k + 1}", 1) for k in range(4)]
+    kinds = [finding.kind for finding in find(matrix_from_cells(cells))]
+    twice = [finding.kind for finding in find(matrix_from_cells([*cells, ("l0", "l4", 2)]))]
+
+    assert kinds[:2] == ["too_few_test", "confusion"]
+    assert twice[:3] == ["confusion", "too_few_test", "confusion"]
+
+
+def test_a_label_invented_in_addition_is_not_one_taken_for_another() -> None:
+    """The sentence and its advice tell what was said in addition from what was said instead."""
+    labels = ["green", "third"]
+    sides = {"in addition": [["green", "third"]] * 9, "instead": [["third"]] * 9}
+    for how, wrong in sides.items():
+        true, predicted = [["green"]] * 20 + [["third"]] * 20, [*wrong, *[["green"]] * 11, *[["third"]] * 20]
+        tables = [np.array([[label in row for label in labels] for row in side]) for side in (true, predicted)]
+        matrix = ConfusionMatrix.from_label_sets(true, predicted, labels=labels)
+        (found,) = of_kind(find(matrix, invented=invented_in_addition(*tables)), "confusion")
+
+        assert how in found.sentence
+        assert "make one label" not in found.advice
+        assert ("missing among the labels" in found.advice) == (how == "in addition")
+        assert found.evidence["invented_in_addition"] == (9 if how == "in addition" else 0)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from deconfuse.errors import Invalid, LimitExceeded
 from deconfuse.measure.matrix import Cells, ConfusionMatrix
-from deconfuse.report.grid import count_text, decimal_text, grid, percent_text, share_text, short_count_text
+from deconfuse.measure.text import count_text, percent_text
+from deconfuse.report.grid import decimal_text, grid, share_text, short_count_text
 
 MATRIX = ConfusionMatrix.from_cells([("a", "a", 3), ("a", "b", 1), ("b", None, 2)], labels=["a", "b", "c"])
 

@@ -122,6 +122,17 @@ def test_a_link_to_a_folder_is_named_and_not_followed(tmp_path: Path) -> None:
     ]
 
 
+def test_what_a_training_left_is_no_label(tmp_path: Path) -> None:
+    """Whoever trains inside the folder of images finds runs/… beside the labels: neither runs nor leftovers count."""
+    label_folder(tmp_path, {"leaf": 1})
+    for name in ("runs/photos/1/card.json", "runs/photos/1/predictions.parquet", "runs/photos/2.partial-0a1b2c3d/x"):
+        write(tmp_path / name, b"{}")
+    intake = open_images(tmp_path)
+
+    assert [entry.uri for entry in intake.entries if entry.labels] == ["leaf/leaf-0.png"]
+    assert {problem.uri for problem in intake.problems} == {"runs/photos/1/", "runs/photos/2.partial-0a1b2c3d/"}
+
+
 def test_links_that_lead_nowhere_or_in_circles_are_bad_images(tmp_path: Path) -> None:
     """They are listed like any file, and fail when read, with words of their own."""
     (tmp_path / "leaf").mkdir()

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from deconfuse.errors import Invalid
-from deconfuse.measure.intervals import dirichlet_draws, intervals, mcnemar
+from deconfuse.measure.intervals import binary_intervals, dirichlet_draws, intervals, mcnemar
 from deconfuse.measure.matrix import Cells, ConfusionMatrix
-from deconfuse.measure.rates import wilson
+from deconfuse.measure.rates import wilson, wilson_f1
+from deconfuse.measure.scores import label_scores_from_binary, macro
 
 
 @pytest.mark.parametrize(
@@ -157,3 +158,42 @@ def test_mcnemar_needs_whole_numbers(b: float, c: float) -> None:
     """Images are counted."""
     with pytest.raises(Invalid):
         mcnemar(b, c)
+
+
+def test_intervals_of_a_multi_label_model_hold_its_scores() -> None:
+    """Each lies around the score counted; a label that no sample has is undefined and in no mean."""
+    counts = np.array([[[90, 5], [2, 20]], [[50, 0], [30, 40]], [[100, 3], [0, 0]]])
+    (low, high), means = binary_intervals(counts, rng=np.random.default_rng(1))
+    scores = label_scores_from_binary(counts)
+
+    assert np.all((low[:2] <= scores.f1[:2]) & (scores.f1[:2] <= high[:2]))
+    assert np.isnan([low[2], high[2]]).all()
+    assert [mean.value for mean in means] == [macro(scores).f1, macro(scores).precision, macro(scores).recall]
+    assert all(0 < mean.low < mean.value < mean.high < 1 for mean in means)
+
+
+def test_f1_is_no_surer_than_what_it_is_made_of() -> None:
+    """Fourteen of fourteen: precision and recall are known from 78 % on, and F1 claims no more than Jaccard allows."""
+    m = ConfusionMatrix.from_cells([("hat", "hat", 14), ("cap", "cap", 30)])
+    low, high = intervals(m, rng=np.random.default_rng(0), draws=100).f1
+
+    assert (low[1], high[1]) == (pytest.approx(0.8794, abs=1e-4), 1)
+    assert low[1] == pytest.approx(2 * wilson(14, 14)[0] / (1 + wilson(14, 14)[0]))
+
+
+def test_f1_has_one_interval_wherever_it_is_shown() -> None:
+    """The same counts give the same ends from a matrix of one label an image and from tables of several."""
+    m = ConfusionMatrix.from_cells([("a", "a", 8), ("a", "b", 3), ("b", "b", 9), ("b", "a", 1)])
+    binary = [[[9, 1], [3, 8]], [[8, 3], [1, 9]]]
+    single = intervals(m, rng=np.random.default_rng(0), draws=100).f1
+    several, _ = binary_intervals(binary, rng=np.random.default_rng(0), draws=100)
+
+    assert np.array_equal(single, several)
+    assert np.array_equal(single, wilson_f1([8, 9], [11, 10], [9, 12]))
+
+
+@pytest.mark.parametrize(("hits", "support", "predicted"), [(4, 3, 5), (4, 5, 3), (-1, 2, 2)])
+def test_f1_of_impossible_counts_raises(hits: int, support: int, predicted: int) -> None:
+    """More hits than samples that have the label, or were called it, cannot be."""
+    with pytest.raises(Invalid):
+        wilson_f1(hits, support, predicted)

@@ -62,7 +62,7 @@ def test_optional_columns_by_preference() -> None:
         (["true", "true", "pred"], ["'true' or 'true'", "--true-column"]),
         (["a", "b"], ["no column is known to hold the true label", "'a', 'b'", "--true-column"]),
         (["true", "b"], ["no column is known to hold the predicted label", "--predicted-column"]),
-        ([], ["none", "--true-column"]),
+        ([], ["no columns", "--true-column"]),
     ],
 )
 def test_doubt_is_not_resolved_by_guessing(names: list[str], mentions: list[str]) -> None:

@@ -56,6 +56,13 @@ def test_lines_are_named_where_there_are_lines() -> None:
     assert problem.line == 2
 
 
+def test_warnings_come_in_the_order_of_the_lines() -> None:
+    """Whatever order the images were read in, a user goes through them from top to bottom."""
+    rows = [row(f"{line}.png", sha, label, line=line) for line, sha, label in [(9, "1", "a"), (12, "1", "b"), (2, "2", "a"), (10, "2", "b")]]  # fmt: skip  # noqa: E501
+
+    assert [problem.line for problem in review(rows)] == [2, 9]
+
+
 def test_labels_in_another_order_are_no_conflict() -> None:
     """A set of labels has no order; part of a set is another set."""
     same = review([row("a", "1", "x", "y"), row("b", "1", "y", "x")])

@@ -75,9 +75,53 @@ def test_what_is_no_split_folder(paths: list[str]) -> None:
 
 def test_sides_taken_as_labels_are_explained() -> None:
     """A stray file that turns train/ and test/ into labels is named."""
-    (note,) = folder_entries(["train/README.txt", "train/a/1.jpg", "test/a/2.jpg"]).notes
+    (note,) = folder_entries(["train/stray.jpg", "train/a/1.jpg", "test/a/2.jpg"]).notes
 
-    assert "train/README.txt" in note
+    assert "train/stray.jpg" in note
+
+
+@pytest.mark.parametrize(
+    "name", ["README.txt", "tom.XMP", "tom.jpg.json", "tom.xml", "labels.csv", "tom.jpg~", "x.safetensors", "a.mp4"]
+)
+def test_files_named_otherwise_are_no_samples(name: str) -> None:
+    """Notes and sidecars beside photographs are neither good nor bad images; one warning says so."""
+    listing = folder_entries(["cats/tom.jpg", f"cats/{name}"])
+    (problem,) = listing.problems
+
+    assert [entry.uri for entry in listing.entries] == ["cats/tom.jpg"]
+    assert listing.others == (f"cats/{name}",)
+    assert (problem.code, problem.level) == ("WARNING_NOT_AN_IMAGE_FILE", "warning")
+    assert f"1 file that has no name of an image left out: cats/{name}" in problem.message
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["tom", "tom.JPG", "tom.png", "IMG 12.5.2024", "tom.1", "Mr. Tom", "tom.", "tom.heic", "tom.svg", "1. a cat"],
+)
+def test_files_that_may_be_images_are_samples(name: str) -> None:
+    """No ending, or an image's in any case, or one of images that cannot be read: what it is, its content says."""
+    listing = folder_entries([f"cats/{name}"])
+
+    assert [entry.uri for entry in listing.entries] == [f"cats/{name}"]
+    assert (listing.others, listing.problems) == ((), ())
+
+
+def test_four_hundred_sidecars_are_one_warning() -> None:
+    """The first are named, the others counted; names that are no text are shown readably."""
+    paths = [f"cats/{number:03}.json" for number in range(399)] + ["cats/\udcff.txt"]
+    (problem,) = folder_entries(paths).problems
+
+    assert "400 files that have no name of an image left out: cats/000.json, " in problem.message
+    assert problem.message.endswith("cats/004.json and 395 more")
+    assert "\\udcff.txt" in folder_entries(paths[-1:]).problems[0].message
+
+
+def test_other_files_do_not_decide_what_a_folder_is() -> None:
+    """A note beside train/ and test/, or in one of them, makes no labels of them."""
+    listing = folder_entries(["train/README.txt", "docs/a.md", "train/a/1.jpg", "test/a/2.jpg"])
+
+    assert listing.is_split
+    assert [entry.uri for entry in listing.entries] == ["test/a/2.jpg", "train/a/1.jpg"]
 
 
 def test_hidden_and_system_files_are_passed_over() -> None:

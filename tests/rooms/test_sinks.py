@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from deconfuse.engine.sinks import DirectorySink, refuse_taken, world_error, write_whole
-from deconfuse.errors import AlreadyExists, Denied, Unavailable
+from deconfuse.engine.sinks import DirectorySink, refuse_file, refuse_taken, world_error, write_whole
+from deconfuse.errors import AlreadyExists, Denied, Invalid, NotFound, Unavailable
 
 
 def names(folder: Path) -> list[str]:
@@ -91,6 +91,19 @@ def test_parents_are_made(tmp_path: Path) -> None:
     assert (tmp_path / "runs" / "p" / "1").is_dir()
 
 
+def test_parents_that_were_made_for_nothing_go_again(tmp_path: Path) -> None:
+    """A training that fails leaves no runs/<project>; what was there before, or others use, stays."""
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(ValueError, match="bad"), DirectorySink(tmp_path / "runs" / "p" / "1"):
+        raise ValueError("bad")
+    assert names(tmp_path / "runs") == []
+
+    with pytest.raises(ValueError, match="bad"), DirectorySink(tmp_path / "runs" / "p" / "1"):  # noqa: PT012
+        (tmp_path / "runs" / "p" / "mine").touch()
+        raise ValueError("bad")
+    assert names(tmp_path / "runs" / "p") == ["mine"]
+
+
 def test_a_parent_that_is_a_file_is_denied(tmp_path: Path) -> None:
     """The message names the path."""
     (tmp_path / "file").touch()
@@ -112,12 +125,33 @@ def test_a_file_is_not_replaced_unless_told(tmp_path: Path) -> None:
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     """A report into nowhere says where nowhere is."""
-    with pytest.raises(Denied, match="missing"):
+    with pytest.raises(NotFound, match=r"missing\. Make it first"):
         write_whole(tmp_path / "missing" / "page", b"1")
 
 
+def test_a_name_that_cannot_be_one_is_refused_with_the_words_of_the_system(tmp_path: Path) -> None:
+    """Longer than a name may be, for a run and for a file."""
+    with pytest.raises(Denied, match="too long"):
+        refuse_taken(tmp_path / ("x" * 300))
+    with pytest.raises(Denied, match="too long"):
+        refuse_file(tmp_path / ("x" * 300), replace=False)
+
+
+def test_a_dash_is_no_file() -> None:
+    """Where a command cannot write to stdout, it does not write a file of that name either."""
+    with pytest.raises(Invalid, match="name a file"):
+        refuse_file(Path("-"), replace=True, option="--onnx")
+
+
+def test_a_folder_is_no_place_for_a_file(tmp_path: Path) -> None:
+    """The option that named it is named, and what to do instead."""
+    with pytest.raises(Invalid, match=r"--onnx: .* is a folder; name a file in it"):
+        refuse_file(tmp_path, replace=True, option="--onnx")
+
+
 @pytest.mark.parametrize(
-    ("number", "kind"), [(errno.ENOSPC, Unavailable), (errno.EDQUOT, Unavailable), (errno.EACCES, Denied)]
+    ("number", "kind"),
+    [(errno.ENOSPC, Unavailable), (errno.EDQUOT, Unavailable), (errno.EACCES, Denied), (errno.ENOENT, NotFound)],
 )
 def test_a_full_disk_is_not_a_refusal(number: int, kind: type[Exception]) -> None:
     """What may pass by itself and what will not are different errors."""

@@ -146,3 +146,32 @@ def test_hostile_and_foreign_labels_stay_in_their_cells(label: str) -> None:
 def test_no_labels_give_no_table() -> None:
     """A matrix without labels is not drawn."""
     assert table_text(ConfusionMatrix.empty([]), width=80, color=False) is None
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+@pytest.mark.parametrize(
+    "pattern", ["label_{:03d}_long_common_prefix_a", "golden_retriever_{:04d}", "{:02d} of the set"]
+)
+def test_names_of_rows_can_always_be_told_apart(width: int, pattern: str) -> None:
+    """Whatever labels have in common, their shown names differ, without their numbers too."""
+    for n_labels in (*range(2, 21), 25, 30, 35, 40):
+        text = table_text(noisy([pattern.format(i) for i in range(n_labels)]), width=width, color=False)
+        if text is None:
+            assert n_labels > width // 5
+            continue
+        lines = text.split("\nsum")[0].split("\n")[2:]
+        names = [re.sub(r"^ *\d+ (?=\S)(?!of)", "", re.split(r"  +| *[=\[·]", line.strip())[0]) for line in lines]
+        shown = [name for name in names if name and not name.endswith("%")]
+
+        assert len(shown) == len(set(shown)) == n_labels
+
+
+def test_long_names_are_shortened_before_scores_are_left_out() -> None:
+    """Precision and F1 of labels with long names are there at eighty columns."""
+    text = table_text(
+        noisy(["golden_retriever_adult", "golden_retriever_puppy", "product_0012"]), width=80, color=False
+    )
+
+    assert "F1" in (text or "")
+    assert "adult" in (text or "")
+    assert "puppy" in (text or "")

@@ -82,8 +82,24 @@ def test_abbreviations_fit_and_differ(texts: list[str], width: int) -> None:
 
 
 def test_labels_that_cannot_be_told_apart_are_not_abbreviated() -> None:
-    """Two labels that differ only where both would be cut give None instead of twice the same."""
-    assert abbreviate(["a" * 20 + "x" + "a" * 20, "a" * 20 + "y" + "a" * 20], 8) is None
+    """Labels that differ in more places than there is room for give None instead of twice the same."""
+    assert abbreviate([f"a{i}{'b' * 20}{j}{'c' * 20}{k}" for i in "12" for j in "12" for k in "12"], 6) is None
+
+
+@pytest.mark.parametrize("width", [8, 10, 12, 20])
+def test_what_differs_is_kept(width: int) -> None:
+    """Labels with the same beginning, the same end, or both keep the part in which they differ."""
+    for pattern in ("label_{:03d}_long_common_prefix_a", "product_number_{:04d}", "{:02d}_of_the_second_series"):
+        labels = [pattern.format(i) for i in range(40)]
+        shown = abbreviate(labels, width)
+
+        assert shown is not None
+        assert all(f"{i:02d}" in text for i, text in enumerate(shown))
+
+
+def test_shortened_labels_show_as_much_of_their_end_as_of_their_beginning() -> None:
+    """Where the end tells labels apart, it is readable."""
+    assert abbreviate(["golden_retriever_adult", "golden_retriever_puppy"], 12) == ("golde…adult", "golde…puppy")
 
 
 @given(st.text(alphabet="ab 日e\u0301", max_size=80), st.integers(8, 40))

@@ -8,6 +8,7 @@ import pytest
 
 from deconfuse.insights.findings import Finding
 from deconfuse.measure.matrix import Cells, ConfusionMatrix
+from deconfuse.measure.scores import binary_counts
 from deconfuse.report.terminal import columns
 from deconfuse.report.text import (
     evaluation_text,
@@ -125,6 +126,15 @@ def test_findings_are_a_numbered_list() -> None:
     assert max(map(columns, text.split("\n"))) <= 44
 
 
+def test_an_advice_is_given_once() -> None:
+    """What was advised with one finding is not repeated with the next."""
+    same = replace(FINDING, advice="Look at these images.")
+    text = findings_text([same, replace(FINDING, advice="Add images."), same], width=80, color=False)
+
+    assert text.count("Look at these images.") == 1
+    assert text.index("Look at") < text.index("Add images.") < text.index("3. 2 of 4")
+
+
 def test_no_findings_are_no_text() -> None:
     """Without findings there is no heading either."""
     assert findings_text([], width=80, color=False) == ""
@@ -139,3 +149,62 @@ def test_labels_have_a_table_of_their_own(width: int) -> None:
     assert "85%" in text
     assert ("95% interval" in text) == (width >= 75)
     assert max(map(columns, text.split("\n"))) <= width
+
+
+def several(labels: list[str]) -> tuple[ConfusionMatrix, np.ndarray]:
+    """Images with the first label, found every time; on two of five the second was invented in addition."""
+    true = [[labels[0]]] * 5 + [[labels[1]]] * 5
+    predicted = [[labels[0]]] * 3 + [labels[:2]] * 2 + [[labels[1]]] * 5
+    sides = [np.array([[label in row for label in labels] for row in side]) for side in (true, predicted)]
+    return ConfusionMatrix.from_label_sets(true, predicted, labels=labels), binary_counts(*sides)
+
+
+def test_scores_of_a_multi_label_table_do_not_contradict_its_headline() -> None:
+    """Beside the rows stand the labels' own recall and precision, those that the headline averages."""
+    matrix, binary = several(["green", "blue", "red"])
+    text = evaluation_text(matrix, width=120, color=False, binary=binary)
+    row = next(line for line in text.split("\n") if line.startswith("green"))
+
+    assert "recall 1.00" in text
+    assert row.split()[-5:] == ["7", "5", "100%", "100%", "1.00"]
+    assert "An image counts once for each label decision" in " ".join(text.split())
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_every_label_of_a_multi_label_evaluation_shows_its_own_table(width: int) -> None:
+    """True and false positives and negatives of each label stand below the matrix, at any width."""
+    matrix, binary = several(["green", "blue", "red"])
+    own = evaluation_text(matrix, width=width, color=False, binary=binary).split("by itself")[1].split("\n")
+    head, first, second = next(own[i : i + 3] for i, line in enumerate(own) if line.startswith("label"))
+
+    start = head.split().index("TP")
+    assert head.split()[start : start + 4] == ["TP", "FP", "FN", "TN"]
+    assert [row.split()[start : start + 4] for row in (first, second)] == [["5", "0", "0", "5"], ["5", "2", "0", "3"]]
+    assert max(map(columns, own)) <= width
+
+
+def test_decisions_without_tables_of_their_own_have_no_recall() -> None:
+    """Where only decisions are known, none of their shares is called recall."""
+    matrix, _ = several(["green", "blue"])
+
+    assert "recall" not in evaluation_text(matrix, width=120, color=False)
+
+
+def test_pairs_of_an_overview_can_be_told_apart() -> None:
+    """Labels with a common beginning stay different in the list of pairs and of weak labels."""
+    matrix = shifted(100)
+    matrix = replace(matrix, labels=tuple(f"a_long_beginning_of_all_labels_{i:03d}_and_an_end" for i in range(100)))
+    lines = overview_text(matrix, width=60, color=False).split("\n")
+
+    assert all(len(set(line.split()[-3:])) == 3 for line in lines if " called " in line)
+    assert any("003" in line for line in lines)
+
+
+def test_shares_are_called_shares() -> None:
+    """Where no counts are known, nothing is said to be so many of so many images, and nothing has an interval."""
+    matrix = ConfusionMatrix(("a", "b"), np.array([[2.85, 1.15, 0], [0.02, 1.98, 0], [0, 0, 0]]))
+    text = evaluation_text(matrix, width=80, color=False, is_exact=False)
+
+    assert "Accuracy about 80 % (from shares, not counts)" in text
+    assert "images" not in text.replace("times test images", "").replace("times test\nimages", "")
+    assert "interval" not in text

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from deconfuse.insights.wording import called, images, listing, name, number, percent, plural, rate, short
+from deconfuse.insights.wording import called, images, listing, name, percent, plural, rate, short
+from deconfuse.measure.text import count_text as number
 
 
 def test_percentages_are_whole_and_round_half_to_even() -> None:

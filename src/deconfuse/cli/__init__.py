@@ -8,10 +8,12 @@ their bodies, so that `deconfuse --help` answers at once.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import sys
 from importlib import import_module
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -89,9 +91,10 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
-    for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), _leave)
+    _open_closed_streams()
+    told = _listen()
+    # What Pillow logs about a damaged image is said better by the problem that is reported for it.
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
     try:
         code = cli.main(standalone_mode=False)
         sys.stdout.flush()
@@ -100,41 +103,70 @@ def main() -> NoReturn:
     except click.ClickException as error:
         error.show()
         code = error.exit_code
-    except errors.DeconfuseError as error:
-        click.echo(f"deconfuse: {error}", err=True)
-        code = exit_code(error)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("\ndeconfuse: stopped; nothing was written", err=True)
-        _leave_at_once(130)
-    except _Told as told:
-        _leave_at_once(128 + told.number)
     except SystemExit:
         # click leaves this way when the reader of our output has gone, as `head` does when it has enough.
         _leave_at_once(0)
-    except Exception:  # noqa: BLE001  # the last line of defence: a bug must end in exit code 70, with its trace
-        import traceback
-
-        click.echo(traceback.format_exc(), err=True)
-        click.echo("deconfuse: this is an error in deconfuse itself; please report it with the lines above", err=True)
-        code = 70
+    except BaseException as error:  # noqa: BLE001  # the last line of defence: a bug must end in exit code 70
+        # Libraries turn an interruption into errors of their own: whatever comes after a signal comes from it.
+        if told or isinstance(error, (KeyboardInterrupt, click.Abort)):
+            _stop(told[0] if told else signal.SIGINT)
+        code = _complain(error)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(error: BaseException) -> int:
+    """Say on stderr what went wrong: the exit code."""
+    if isinstance(error, OSError) and error.filename is not None:
+        # A path that no room has looked at: too long, a circle of links, in a folder that may not be read.
+        from deconfuse.engine.sinks import world_error
+
+        error = world_error(error, os.fsdecode(error.filename))
+    if isinstance(error, errors.DeconfuseError):
+        from deconfuse.cli.output import say
+
+        say(f"deconfuse: {error}")
+        return exit_code(error)
+    import traceback
+
+    click.echo("".join(traceback.format_exception(error)), err=True)
+    click.echo("deconfuse: this is an error in deconfuse itself; please report it with the lines above", err=True)
+    return 70
+
+
+def _listen() -> list[int]:
+    """Unwind everything when a signal asks the process to end: the list in which the numbers of signals arrive.
+
+    A signal that whoever started the process has switched off (`nohup`, a script's `&`) stays so.
+    """
+    told: list[int] = []
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        told.append(number)
+        raise KeyboardInterrupt
+
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, leave)
+    return told
+
+
+def _stop(number: int) -> NoReturn:
+    if number == signal.SIGINT:
+        click.echo("\ndeconfuse: stopped; nothing was written", err=True)
+    _leave_at_once(128 + number)
+
+
+def _open_closed_streams() -> None:
+    """Give a process that was started with closed streams (`>&-`) empty ones, before a file takes their numbers."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def exit_code(error: errors.DeconfuseError) -> int:
     """The exit code of `error`: that of its class, or of the nearest class above it in the tree."""
     return next((EXITS[kind] for kind in type(error).__mro__ if kind in EXITS), 70)
-
-
-class _Told(BaseException):
-    """The system asked the process to end: unwinds everything, so that nothing partial is left."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-
-def _leave(number: int, frame: FrameType | None) -> None:
-    raise _Told(number)
 
 
 def _leave_at_once(code: int) -> NoReturn:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import click
 
+from deconfuse.cli.output import show
 
-@click.group(invoke_without_command=True)
+
+@click.group(invoke_without_command=True, short_help="Show the size of the cache; `cache clear` empties it.")
 @click.pass_context
 def cache(context: click.Context) -> None:
     """Show the size of the cache of backbones and embeddings; `cache clear` empties it."""
@@ -14,12 +16,12 @@ def cache(context: click.Context) -> None:
     from deconfuse import app
 
     usage = app.cache_usage()
-    click.echo(f"{usage.path}")
-    for name, size in usage.backbones:
-        click.echo(f"  backbone    {name:<24} {_megabytes(size):>12}")
-    for name, images, size in usage.embeddings:
-        click.echo(f"  embeddings  {name:<24} {_megabytes(size):>12}  {images:,} images")
-    click.echo(f"  {'total':<36} {_megabytes(usage.total):>12}")
+    rows = [("backbone", name, size, "") for name, size in usage.backbones]
+    rows += [("embeddings", name, size, f"  {images:,} images") for name, images, size in usage.embeddings]
+    width = max((len(name) for _, name, _, _ in rows), default=0)
+    rows.append(("total", "", usage.total, ""))
+    lines = [f"  {kind:<10}  {name:<{width}}  {_megabytes(size):>12}{more}\n" for kind, name, size, more in rows]
+    show(f"{usage.path}\n{''.join(lines)}")
 
 
 @cache.command()
@@ -28,7 +30,7 @@ def clear() -> None:
     from deconfuse import app
 
     freed = app.clear_cache()
-    click.echo(f"removed {_megabytes(freed)}")
+    show(f"removed {_megabytes(freed)}\n")
 
 
 def _megabytes(size: int) -> str:

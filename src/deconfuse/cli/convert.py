@@ -15,22 +15,23 @@ from pathlib import Path
 
 import click
 
-from deconfuse.cli.options import force_option
-from deconfuse.cli.output import refuse_output, write_result
+from deconfuse.cli.options import PLACE, force_option, to_stdout
+from deconfuse.cli.output import refuse_output, say, write_result
 
 
-@click.command()
-@click.argument("source", type=click.Path(path_type=Path, allow_dash=True))
+@click.command(short_help="Write labelled images as a Ground Truth manifest.")
+@click.argument("source", type=PLACE)
 @click.option("--s3", "prefix", metavar="s3://BUCKET/PREFIX", help="Where the images are, or will be, in S3.")
 @click.option(
     "--output",
     "-o",
-    type=click.Path(path_type=Path, allow_dash=True),
+    type=PLACE,
+    callback=to_stdout,
     default="-",
     help="The manifest to write; - is stdout.  [default: -]",
 )
 @force_option
-def convert(source: Path, prefix: str | None, output: Path, force: bool) -> None:
+def convert(source: Path, prefix: str | None, output: Path | None, force: bool) -> None:
     """Write SOURCE as a Ground Truth manifest.
 
     SOURCE is a folder of label folders, a CSV file with the columns image,label[,label…], a COCO object detection
@@ -43,12 +44,10 @@ def convert(source: Path, prefix: str | None, output: Path, force: bool) -> None
 
     from deconfuse.engine.conversion import manifest_lines
 
-    target = None if str(output) == "-" else output
-    if target is not None:
-        refuse_output(target, force=force)
+    refuse_output(output, force=force)
     notes: list[str] = []
     lines = list(manifest_lines(source, prefix, created=datetime.now(UTC), notes=notes))
-    write_result(b"".join(lines), target, force=force)
+    write_result(b"".join(lines), output, force=force)
     for note in notes:
-        click.echo(f"note: {note}", err=True)
-    click.echo(f"{len(lines):,} lines", err=True)
+        say(f"note: {note}")
+    say(f"{len(lines):,} {'line' if len(lines) == 1 else 'lines'}")

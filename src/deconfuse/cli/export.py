@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
-from deconfuse.cli.options import force_option
+from deconfuse.cli.options import PLACE, force_option
+from deconfuse.cli.output import refuse_output, show
 
 
-@click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--onnx", "file", type=click.Path(path_type=Path), required=True, help="The ONNX file to write.")
+@click.command(short_help="Write the model of a run as one ONNX graph.")
+@click.argument("run", type=PLACE)
+@click.option("--onnx", "file", type=PLACE, required=True, help="The ONNX file to write.")
 @force_option
 def export(run: Path, file: Path, force: bool) -> None:
     """Write the model of RUN as one ONNX graph, from pixels to label probabilities.
@@ -21,5 +22,6 @@ def export(run: Path, file: Path, force: bool) -> None:
     """
     from deconfuse import app
 
+    refuse_output(file, force=force, option="--onnx")
     app.export_onnx(run, file, replace=force)
-    click.echo(f"wrote {file} ({file.stat().st_size / 1e6:.1f} MB)")
+    show(f"wrote {file} ({file.stat().st_size / 1e6:.1f} MB)\n")

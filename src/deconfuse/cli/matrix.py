@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deconfuse.cli.options import bucket_option, force_option, quiet_option
-from deconfuse.cli.output import write_result
+from deconfuse.cli.options import PLACE, bucket_option, force_option, quiet_option, to_stdout
+from deconfuse.cli.output import refuse_output, say, show_problems, write_result
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,7 +61,7 @@ def with_source_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command()
+@click.command(short_help="Show the confusion matrix of a run, predictions or a summary.")
 @click.argument("source")
 @click.option("--format", "form", type=click.Choice(FORMATS), help="Default: by the name of --output, else table.")
 @click.option(
@@ -90,8 +90,8 @@ def with_source_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="How many findings to print below the table.",
 )
 @with_source_options
-@click.option("--font", type=click.Path(path_type=Path), help="PNG: a TrueType or OpenType file for all text.")
-@click.option("--output", "-o", type=click.Path(path_type=Path), help="Write to this file.")
+@click.option("--font", type=PLACE, help="PNG: a TrueType or OpenType file for all text.")
+@click.option("--output", "-o", type=PLACE, callback=to_stdout, help="Write to this file; - is stdout.")
 @force_option
 @quiet_option
 def matrix(
@@ -116,6 +116,7 @@ def matrix(
     """
     form = form or SUFFIXES.get(output.suffix.lower() if output else "", "table")
     _check_options(form, wide=wide, font=font, output=output)
+    refuse_output(output, force=force)
     evaluation = evaluate(source, labels=read_labels(chosen), **options)
     if not quiet:
         show_notes(evaluation)
@@ -185,15 +186,8 @@ def read_labels(text: str | None) -> list[str] | None:
 
 
 def show_notes(evaluation: Evaluation) -> None:
-    """Say on stderr what could not be used, at most `SHOWN_PROBLEMS` of it, and what a reader must know."""
-    from deconfuse.report.terminal import printable
-
-    for problem in evaluation.problems[:SHOWN_PROBLEMS]:
-        place = f"line {problem.line}: " if problem.line is not None else f"{problem.uri}: " if problem.uri else ""
-        click.echo(printable(f"{problem.level}: {place}{problem.message}"), err=True)
-    more = len(evaluation.problems) - SHOWN_PROBLEMS
-    if more > 0:
-        click.echo(f"and {more:,} more like these; --format json lists all", err=True)
+    """Say on stderr what could not be used, at most `SHOWN_PROBLEMS` of it."""
+    show_problems(evaluation.problems, limit=SHOWN_PROBLEMS, rest="all in `deconfuse matrix --format json`")
 
 
 def _table(
@@ -217,6 +211,7 @@ def _table(
         stamp=stamp(evaluation),
         notes=evaluation.notes,
         binary=evaluation.binary,
+        is_exact=evaluation.is_exact,
         **shape,  # type: ignore[arg-type]
     )
     if n_findings and evaluation.findings:
@@ -232,7 +227,10 @@ def _file(evaluation: Evaluation, form: str, shape: dict[str, Any], *, wide: boo
 
     shown: Matrix = evaluation.matrix
     title = "Confusion matrix"
-    caption = (stamp_text(stamp(evaluation)), headline_text(shown, binary=evaluation.binary))
+    caption = (
+        stamp_text(stamp(evaluation)),
+        headline_text(shown, binary=evaluation.binary, is_exact=evaluation.is_exact),
+    )
     if form == "csv":
         return exports.matrix_csv(shown, wide=wide, **shape)
     if form == "json":
@@ -247,6 +245,7 @@ def _file(evaluation: Evaluation, form: str, shape: dict[str, Any], *, wide: boo
             problems=evaluation.problems,
             notes=evaluation.notes,
             binary=evaluation.binary,
+            is_exact=evaluation.is_exact,
         )
     if form == "md":
         return exports.matrix_markdown(shown, caption=caption, **shape)
@@ -275,8 +274,8 @@ def read_font(path: Path | None) -> bytes | None:
         raise NotFound("font", str(path)) from None
 
 
-@click.command()
-@click.argument("source", metavar="RUN")
+@click.command(short_help="List the images of one cell of the matrix, surest first.")
+@click.argument("source")
 @click.option("--true", "true", metavar="A", help='The true label; "(no label)" for none.  [default: any]')
 @click.option("--predicted", metavar="B", help='The predicted label; "(no label)" for none.  [default: any]')
 @click.option(
@@ -294,9 +293,9 @@ def images(
     quiet: bool,
     **options: Any,
 ) -> None:
-    """List the images of one cell of the matrix of RUN, surest first.
+    """List the images of one cell of the matrix of SOURCE, surest first.
 
-    RUN is a run directory, or another source that names its images: predictions with a column of paths, or a
+    SOURCE is a run directory, or another source that names its images: predictions with a column of paths, or a
     manifest snapshot. With --format paths every line is a path on this machine.
     """
     from deconfuse.engine.evaluation import cell_images
@@ -349,7 +348,8 @@ def find_label(name: str | None, labels: Sequence[str], option: str) -> str | No
 def _image_table(found: pa.Table, cell: tuple[str | None, str | None]) -> str:
     from deconfuse.cli.terminal import terminal
     from deconfuse.engine.evaluation import ANY
-    from deconfuse.report.grid import label_text, percent_text
+    from deconfuse.measure.text import percent_text
+    from deconfuse.report.grid import label_text
     from deconfuse.report.terminal import join_lines, printable, wrap
 
     true, predicted = cell
@@ -406,5 +406,5 @@ def _paths(found: pa.Table, evaluation: Evaluation, buckets: dict[str, Path]) ->
         try:
             paths.append(str(find_image(uri, root=root, buckets=known)))
         except BadImage as error:
-            click.echo(f"{uri}: {error}", err=True)
+            say(f"error: {uri}: {error} [{error.code}]")
     return paths

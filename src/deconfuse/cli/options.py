@@ -6,6 +6,14 @@ from pathlib import Path
 
 import click
 
+PLACE = click.Path(path_type=Path, allow_dash=True, readable=False)
+"""A file or folder; whether it can be read is found out where it is read, with an exit code of its own."""
+
+
+def to_stdout(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
+    """Click callback: the file to write, None for stdout, which "-" stands for."""
+    return None if value is None or str(value) == "-" else value
+
 
 def parse_buckets(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, Path]:
     """Click callback: NAME=DIR pairs to directories by bucket."""

@@ -1,27 +1,60 @@
-"""Where a command's result goes: stdout, or a file that appears whole."""
+"""Where a command's result goes: stdout, or a file that appears whole; and what it says on stderr."""
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from deconfuse.errors import Problem
+
+
+def say(message: str) -> None:
+    """Print `message` to stderr: names of files and labels in it cannot steer the terminal; its lines stay lines."""
+    from deconfuse.report.terminal import printable
+
+    click.echo("\n".join(printable(line) for line in message.split("\n")), err=True)
+
+
+def show_problems(problems: Sequence[Problem], *, limit: int | None, rest: str = "") -> None:
+    """Name unusable images or lines and warnings on stderr, errors first; beyond `limit`, say where the `rest` is."""
+    from deconfuse.cli.terminal import takes_color
+    from deconfuse.report.terminal import printable
+
+    color = takes_color(sys.stderr)
+    ordered = sorted(problems, key=lambda problem: problem.level != "error")
+    for problem in ordered[:limit]:
+        place = f"line {problem.line}" if problem.line is not None else problem.uri or ""
+        if problem.line is not None and problem.uri:
+            place += f" ({problem.uri})"
+        mark = click.style(problem.level, fg="red" if problem.level == "error" else "yellow")
+        said = printable(f"{place}: {problem.message}" if place else problem.message)
+        click.echo(f"{mark}: {said} [{problem.code}]", err=True, color=color)
+    if limit is not None and len(ordered) > limit:
+        click.echo(f"… and {len(ordered) - limit:,} more, {rest}", err=True)
 
 
 def show(text: str) -> None:
     """Print `text` to stdout as it is, colours included; letters that the terminal lacks are spelled by their codes.
 
     A reader that has gone, as `head` has when it has enough, ends the command with exit code 0.
+
+    Raises:
+        Unavailable: stdout leads to a file, and the disk is full.
+        Denied: stdout cannot be written to.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    try:
+    with _stdout():
         # click would take the colours out of what a pipe gets, even where FORCE_COLOR asks for them.
         click.echo(text, nl=False, color=True)
-    except BrokenPipeError:
-        leave_quietly()
 
 
 def write_result(data: str | bytes, output: Path | None, *, force: bool) -> None:
@@ -35,30 +68,43 @@ def write_result(data: str | bytes, output: Path | None, *, force: bool) -> None
         from deconfuse.engine.sinks import write_whole
 
         write_whole(output, data.encode() if isinstance(data, str) else data, replace=force)
-        click.echo(f"wrote {output}", err=True)
+        say(f"wrote {output}")
     elif isinstance(data, str):
         show(data)
     else:
-        try:
+        with _stdout():
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
-        except BrokenPipeError:
-            leave_quietly()
 
 
-def refuse_output(output: Path, *, force: bool) -> None:
-    """Return if `output` can be written, before any work is done for it.
+def refuse_output(output: Path | None, *, force: bool, option: str = "--output") -> None:
+    """Return if `output`, given by `option`, can be written, before any work is done for it; None is stdout.
 
     Raises:
         AlreadyExists: the file exists and `force` is not set.
         Invalid: it is no ordinary file.
+        NotFound: its folder is not there.
     """
     from deconfuse.engine.sinks import refuse_file
 
-    refuse_file(output, replace=force)
+    if output is not None:
+        refuse_file(output, replace=force, option=option)
 
 
-def leave_quietly() -> None:
-    """End with exit code 0 because the reader of our output has gone."""
+@contextlib.contextmanager
+def _stdout() -> Iterator[None]:
+    """What is written inside goes to stdout; where that fails, nothing more is tried when Python ends."""
+    from deconfuse.engine.sinks import world_error
+
+    try:
+        yield
+    except BrokenPipeError:
+        _give_up_stdout()
+        raise click.exceptions.Exit(0) from None
+    except OSError as error:
+        _give_up_stdout()
+        raise world_error(error, "stdout") from error
+
+
+def _give_up_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    raise click.exceptions.Exit(0)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from deconfuse.cli.options import quiet_option
-from deconfuse.cli.output import show
+from deconfuse.cli.options import PLACE, quiet_option
+from deconfuse.cli.output import say, show
 
 
-@click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.command(short_help="Say which labels the model of a run gives to images.")
+@click.argument("run", type=PLACE)
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE|DIR|- …")
 @click.option("--top", type=click.IntRange(min=1), default=3, show_default=True, help="How many labels an image.")
 @click.option(
@@ -38,20 +38,21 @@ def predict(run: Path, images: tuple[str, ...], top: int, threshold: str | None,
     good = [answer for answer in answers if answer.problem is None]
     for answer in answers:
         if answer.problem is not None:
-            click.echo(f"error: {answer.uri}: {answer.problem.message} [{answer.problem.code}]", err=True)
+            say(f"error: {answer.uri}: {answer.problem.message} [{answer.problem.code}]")
     show(_FORMATS[form]([(answer.uri, answer.labels(top=top, threshold=level)) for answer in good]))
     if not good:
-        raise errors.BadData("no image could be read")
+        raise errors.BadData("no image could be read" if answers else f"{', '.join(images)}: no image is in it")
 
 
 def _table(answers: list[tuple[str, list[tuple[str, float]]]]) -> str:
-    from deconfuse.report.terminal import printable
+    from deconfuse.report.terminal import columns, printable
 
-    width = max((len(uri) for uri, _ in answers), default=0)
+    width = max((columns(printable(uri)) for uri, _ in answers), default=0)
     lines = []
     for uri, labels in answers:
         said = "   ".join(f"{printable(label)} {probability:.1%}" for label, probability in labels) or "no label"
-        lines.append(f"{printable(uri):<{width}}  {said}\n")
+        shown = printable(uri)
+        lines.append(f"{shown}{' ' * (width - columns(shown))}  {said}\n")
     return "".join(lines)
 
 

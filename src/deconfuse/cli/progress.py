@@ -37,7 +37,7 @@ def bars(*, quiet: bool) -> Iterator[Progress]:
             return Text(f"{speed:,.0f}/s" if speed and speed >= 1 else "", style="dim")
 
     columns = (
-        TextColumn("{task.description:<16}"),
+        TextColumn("{task.description:<18}"),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
         Rate(),

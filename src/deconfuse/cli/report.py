@@ -8,13 +8,15 @@ from typing import Any
 import click
 
 from deconfuse.cli.matrix import evaluate, read_labels, show_notes, with_source_options
-from deconfuse.cli.options import bucket_option, force_option, quiet_option
-from deconfuse.cli.output import refuse_output
+from deconfuse.cli.options import PLACE, bucket_option, force_option, quiet_option, to_stdout
+from deconfuse.cli.output import refuse_output, show
 
 
-@click.command()
+@click.command(short_help="Write one self-contained page: matrix, images, findings.")
 @click.argument("source")
-@click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="The HTML file to write.")
+@click.option(
+    "--output", "-o", type=PLACE, callback=to_stdout, required=True, help="The HTML file to write; - is stdout."
+)
 @click.option("--labels", "chosen", metavar="A,B|@FILE", help="Only these labels; the others are summed as (other).")
 @with_source_options
 @bucket_option
@@ -22,7 +24,7 @@ from deconfuse.cli.output import refuse_output
 @quiet_option
 def report(
     source: str,
-    output: Path,
+    output: Path | None,
     chosen: str | None,
     buckets: dict[str, Path],
     force: bool,
@@ -35,12 +37,18 @@ def report(
     from the cache, then from the images themselves; where neither is at hand a placeholder names the image.
     """
     from deconfuse import app
+    from deconfuse.engine.sinks import write_whole
 
     refuse_output(output, force=force)
     evaluation = evaluate(source, labels=read_labels(chosen), **options)
     if not quiet:
         show_notes(evaluation)
-    n_missing = app.write_report(evaluation, output, buckets=buckets, replace=force)
+    page, n_missing = app.report_page(evaluation, buckets=buckets)
     if n_missing and not quiet:
-        click.echo(f"{n_missing:,} images were not found; the page shows their names instead of pictures", err=True)
-    click.echo(str(output))
+        what = "image was" if n_missing == 1 else "images were"
+        click.echo(f"{n_missing:,} {what} not found; the page shows the name instead of the picture", err=True)
+    if output is None:
+        show(page)
+    else:
+        write_whole(output, page.encode(), replace=force)
+        show(f"{output}\n")

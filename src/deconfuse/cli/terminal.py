@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from dataclasses import dataclass
+from typing import TextIO
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +18,14 @@ class Terminal:
 
 
 def terminal() -> Terminal:
-    """The terminal behind stdout; NO_COLOR and FORCE_COLOR decide about colour where they are set and not empty."""
-    width = shutil.get_terminal_size((100, 24)).columns
+    """The terminal behind stdout."""
+    return Terminal(shutil.get_terminal_size((100, 24)).columns, color=takes_color(sys.stdout))
+
+
+def takes_color(stream: TextIO) -> bool:
+    """Whether what is printed to `stream` may be coloured; NO_COLOR and FORCE_COLOR decide where they are not empty."""
     if os.environ.get("NO_COLOR"):
-        return Terminal(width, color=False)
+        return False
     if os.environ.get("FORCE_COLOR"):
-        return Terminal(width, color=True)
-    return Terminal(width, color=sys.stdout.isatty() and os.environ.get("TERM") != "dumb")
+        return True
+    return stream.isatty() and os.environ.get("TERM") != "dumb"

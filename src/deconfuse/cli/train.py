@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING
 
 import click
 
-from deconfuse.cli.options import bucket_option, quiet_option
+from deconfuse.cli.options import PLACE, bucket_option, quiet_option
+from deconfuse.cli.output import show, show_problems
 
 if TYPE_CHECKING:
     from deconfuse.engine.run import Run
-    from deconfuse.errors import Problem
     from deconfuse.measure.matrix import Matrix
 
 SHOWN_PROBLEMS = 20
 
 
-@click.command()
-@click.argument("images", type=click.Path(path_type=Path))
-@click.option("--test", type=click.Path(path_type=Path), help="The test images; any form that IMAGES may have.")
+@click.command(short_help="Train on labelled images, evaluate, write a run and its report.")
+@click.argument("images", type=PLACE)
+@click.option("--test", type=PLACE, help="The test images; any form that IMAGES may have.")
 @click.option(
     "--output",
     "-o",
-    type=click.Path(path_type=Path),
+    type=PLACE,
     help="The run directory to write; must not exist, or be empty.  [default: runs/PROJECT/VERSION]",
 )
 @click.option("--project", metavar="P", help="Name of the project.  [default: the name of IMAGES]")
@@ -61,28 +61,14 @@ def train(
         show_problems(error.problems, limit=None)
         raise
     if quiet:
-        click.echo(str(run.path))
+        show(f"{run.path}\n")
         return
-    show_problems(run.problems, limit=SHOWN_PROBLEMS)
+    show_problems(run.problems, limit=SHOWN_PROBLEMS, rest="all in report.html")
     show_run(run, n_findings=n_findings)
-
-
-def show_problems(problems: tuple[Problem, ...], *, limit: int | None) -> None:
-    """Name every unusable image or line and every warning on stderr, errors first, at most `limit` of them."""
-    ordered = sorted(problems, key=lambda problem: problem.level != "error")
-    for problem in ordered[:limit]:
-        place = f"line {problem.line}" if problem.line is not None else (problem.uri or "")
-        if problem.line is not None and problem.uri:
-            place += f" ({problem.uri})"
-        mark = click.style(problem.level, fg="red" if problem.level == "error" else "yellow")
-        click.echo(f"{mark}: {place + ': ' if place else ''}{problem.message} [{problem.code}]", err=True)
-    if limit is not None and len(ordered) > limit:
-        click.echo(f"… and {len(ordered) - limit:,} more, all in report.html", err=True)
 
 
 def show_run(run: Run, *, n_findings: int) -> None:
     """Print what a training gave: its notes, the matrix, the findings, where everything is, what to do next."""
-    from deconfuse.cli.output import show
     from deconfuse.cli.terminal import terminal
     from deconfuse.report import text
 

@@ -20,6 +20,7 @@ from deconfuse import names
 from deconfuse.engine.cache import EmbeddingCache
 from deconfuse.engine.evaluation import matrix_view, run_evaluation
 from deconfuse.engine.imports import s3_uri, validation_lines
+from deconfuse.engine.judging import score_matrix
 from deconfuse.engine.thumbnails import from_cache_or_image
 from deconfuse.errors import Problem
 from deconfuse.formats.evaluation import (
@@ -37,9 +38,10 @@ from deconfuse.formats.validation import (
     write_manifest_summary,
     write_validation_manifest,
 )
+from deconfuse.measure.labels import indicator
 from deconfuse.measure.matrix import ConfusionMatrix
 from deconfuse.measure.rates import wilson
-from deconfuse.measure.scores import binary_counts, label_scores_from_binary
+from deconfuse.measure.scores import binary_counts, label_scores_from_binary, macro
 from deconfuse.report.render import standalone
 from deconfuse.tables import Split, labels_of
 
@@ -105,18 +107,13 @@ class Sample:
         return self.entry.labels
 
 
-def truth_matrix(labels_of_samples: Iterable[Sequence[str]], labels: Sequence[str]) -> NDArray[np.bool_]:
-    """bool[n, K]: which of `labels` (columns) each sample (rows) truly has."""
-    column = {label: k for k, label in enumerate(labels)}
-    rows = list(labels_of_samples)
-    truth = np.zeros((len(rows), len(labels)), dtype=np.bool_)
-    for row, names_ in enumerate(rows):
-        truth[row, [column[name] for name in names_]] = True
-    return truth
-
-
 def validation_files(
-    entries: Sequence[Entry], samples: Sequence[Sample], problems: Sequence[Problem], *, identity: Identity
+    entries: Sequence[Entry],
+    samples: Sequence[Sample],
+    problems: Sequence[Problem],
+    *,
+    errors: Sequence[Problem],
+    identity: Identity,
 ) -> Iterator[Artefact]:
     """The manifest summary and the two manifests with what was found wrong on each line.
 
@@ -126,35 +123,40 @@ def validation_files(
         entries: every line or file of IMAGES and the test images.
         samples: those that are used, with their side.
         problems: everything found.
+        errors: why the data as a whole cannot be trained on.
         identity: of the run.
     """
     named = identity.artefacts
-    side_of_entry = {(sample.entry.line, sample.uri, sample.entry.split): sample.split for sample in samples}
+    side_of_entry = {_place(sample.entry): sample.split for sample in samples}
     counts: dict[Split, SideCounts] = {}
     sides: tuple[tuple[Split, str], ...] = (("train", named.training_validation), ("test", named.testing_validation))
     for side, name in sides:
-        mine = [
-            entry
-            for entry in entries
-            if side_of_entry.get((entry.line, entry.uri or "", entry.split), entry.split or "train") == side
-        ]
+        mine = [entry for entry in entries if side_of_entry.get(_place(entry), entry.split or "train") == side]
         lines, numbered = validation_lines(mine, problems, created=identity.created)
-        bad = {problem.line for problem in numbered if problem.level == "error" and problem.line is not None}
-        used = {
-            place
-            for place, entry in enumerate(mine, start=1)
-            if (entry.line, entry.uri or "", entry.split) in side_of_entry
-        }
-        placed = [replace(entry, line=place) for place, entry in enumerate(mine, start=1)]
-        counts[side] = count_side(placed, bad_lines=bad - used)
+        found = tuple(problem for problem in errors if problem.split == side)
+        counts[side] = replace(count_entries(mine, samples), errors=found)
         yield name, write_validation_manifest(lines, numbered)
-    whole = [problem for problem in problems if problem.line is None and problem.uri is None]
-    errors = [problem for problem in whole if problem.level == "error"]
-    yield named.manifest_summary, write_manifest_summary(counts["train"], counts["test"], errors)
+    both = [problem for problem in errors if problem.split is None]
+    yield named.manifest_summary, write_manifest_summary(counts["train"], counts["test"], both)
+
+
+def count_entries(entries: Sequence[Entry], samples: Iterable[Sample]) -> SideCounts:
+    """The counts of one side, by the places of `entries`; a usable one that became no sample has a bad image."""
+    used = {_place(sample.entry) for sample in samples}
+    placed = [(line, entry, _place(entry) in used) for line, entry in enumerate(entries, start=1)]
+    return count_side(
+        [replace(entry, line=line) for line, entry, _ in placed],
+        bad_lines=[line for line, entry, is_used in placed if entry.is_usable and not is_used],
+    )
+
+
+def _place(entry: Entry) -> tuple[int | None, str, Split | None]:
+    """What tells an entry from every other of the same training."""
+    return entry.line, entry.uri or "", entry.split
 
 
 def evaluation_files(
-    predictions: pa.Table, thresholds: Sequence[float] | NDArray[np.float64], *, identity: Identity
+    predictions: pa.Table, thresholds: Sequence[float] | NDArray[np.float64], *, identity: Identity, ended: datetime
 ) -> Iterator[Artefact]:
     """The evaluation summary and the two snapshots.
 
@@ -162,10 +164,11 @@ def evaluation_files(
         predictions: PREDICTIONS of both splits.
         thresholds: one assumed threshold a label.
         identity: of the run.
+        ended: when the evaluation ended.
     """
     thresholds = [float(threshold) for threshold in thresholds]
     named = identity.artefacts
-    yield named.summary, summary(predictions, thresholds, identity=identity)
+    yield named.summary, summary(predictions, thresholds, identity=identity, ended=ended)
     sides: tuple[tuple[Split, str], ...] = (("train", named.training_snapshot), ("test", named.testing_snapshot))
     for split, name in sides:
         rows = snapshot_rows(side_of(predictions, split), thresholds)
@@ -189,7 +192,7 @@ def snapshot_rows(predictions: pa.Table, thresholds: Sequence[float]) -> Iterato
             yield SnapshotRow(s3_uri(row["uri"]), true, said)
 
 
-def summary(predictions: pa.Table, thresholds: Sequence[float], *, identity: Identity) -> bytes:
+def summary(predictions: pa.Table, thresholds: Sequence[float], *, identity: Identity, ended: datetime) -> bytes:
     """The evaluation summary: AWS's fields, then ours.
 
     Scores of labels are one against the rest at the assumed thresholds and averages are plain means over the labels
@@ -200,7 +203,7 @@ def summary(predictions: pa.Table, thresholds: Sequence[float], *, identity: Ide
     tested = side_of(predictions, "test")
     truth, scores = truth_and_scores(tested)
     by_label = label_scores_from_binary(binary_counts(truth, scores >= np.asarray(thresholds)))
-    support = truth.sum(axis=0)
+    support, means = truth.sum(axis=0), macro(by_label)
     matrix = count(tested, labels)
     results = tuple(
         LabelResult(
@@ -215,15 +218,15 @@ def summary(predictions: pa.Table, thresholds: Sequence[float], *, identity: Ide
     )
     content = EvaluationSummary(
         project_version_arn=identity.arn,
-        ended=identity.created,
+        ended=ended,
         labels=labels,
         n_training=predictions.num_rows - tested.num_rows,
         n_testing=tested.num_rows,
         cells=shares(matrix),
         label_results=results,
-        f1=mean_over(by_label.f1, support),
-        precision=mean_over(by_label.precision, support),
-        recall=mean_over(by_label.recall, support),
+        f1=means.f1,
+        precision=means.precision,
+        recall=means.recall,
     )
     return write_summary(content, deconfuse=own_part(matrix, labels, support, thresholds))
 
@@ -232,9 +235,8 @@ def truth_and_scores(predictions: pa.Table) -> tuple[NDArray[np.bool_], NDArray[
     """(bool[n, K] truth, float64[n, K] scores) of PREDICTIONS."""
     labels = labels_of(predictions)
     true = predictions.column("true").to_pylist()
-    truth = truth_matrix([(label,) if isinstance(label, str) else label for label in true], labels)
-    flat = predictions.column("scores").combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return truth, flat.reshape(predictions.num_rows, len(labels)).astype(np.float64)
+    truth = indicator([(label,) if isinstance(label, str) else label for label in true], labels, "true")
+    return truth, score_matrix(predictions, len(labels)).astype(np.float64)
 
 
 def count(predictions: pa.Table, labels: tuple[str, ...]) -> ConfusionMatrix:
@@ -257,18 +259,11 @@ def shares(matrix: ConfusionMatrix) -> dict[tuple[str, str], float]:
     }
 
 
-def mean_over(values: NDArray[np.float64], support: NDArray[np.int64]) -> float:
-    """The mean of `values` over labels with test images, undefined ones left out; NaN where none is left."""
-    kept = values[(support > 0) & ~np.isnan(values)]
-    return float(kept.mean()) if kept.size else float("nan")
-
-
 def own_part(
     matrix: ConfusionMatrix, labels: tuple[str, ...], support: NDArray[np.int64], thresholds: Sequence[float]
 ) -> dict[str, Any]:
     """What AWS's summary has no place for: counts, intervals, the rule, where thresholds come from."""
-    hits, total = int(matrix.correct.sum()), int(matrix.total)
-    low, high = map(float, wilson(hits, total))
+    hits, total = matrix.correct.sum(), matrix.total
     return {
         "Version": names.VERSION,
         "Rule": "highest score" if matrix.unit == "samples" else "each label at its assumed threshold",
@@ -276,7 +271,10 @@ def own_part(
         "Labels": list(labels),
         "Counts": matrix.counts.tolist(),
         "CountsAre": "rows: true label, columns: predicted label, both in the order of Labels and then no label",
-        "Accuracy": {"Hits": hits, "Of": total, "Low": defined(low), "High": defined(high)},
+        "Accuracy": rate(hits, total),
+        "Recall": dict(zip(labels, map(rate, matrix.correct, matrix.support), strict=True)),
+        "Precision": dict(zip(labels, map(rate, matrix.correct, matrix.predicted_counts), strict=True)),
+        "IntervalsAre": "Wilson, 95 %",
         "ThresholdsFrom": "out-of-fold predictions of the training images, best F1 a label",
         "LabelMetricsAre": "one label against the rest at its assumed threshold",
         "Thresholds": dict(zip(labels, map(float, thresholds), strict=True)),
@@ -284,9 +282,11 @@ def own_part(
     }
 
 
-def defined(value: float) -> float | None:
-    """`value`, or None where it is NaN."""
-    return None if np.isnan(value) else float(value)
+def rate(hits: float, trials: float) -> dict[str, float | int | None]:
+    """A rate as our part of a summary says it: hits, trials, and its interval; null where nothing was tried."""
+    low, high = map(float, wilson(hits, trials))
+    low_high = (None, None) if np.isnan(low) else (low, high)
+    return {"Hits": int(hits), "Of": int(trials), "Low": low_high[0], "High": low_high[1]}
 
 
 def report_page(

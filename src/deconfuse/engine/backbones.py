@@ -10,9 +10,11 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
-from deconfuse.errors import Denied, Invalid, NotFound, Unavailable
+from deconfuse.engine.sinks import world_error
+from deconfuse.errors import Invalid, NotFound
 from deconfuse.vision.backbone import Backbone, Card
 from deconfuse.vision.lite0 import Pooling, dimensions, graph
 
@@ -30,7 +32,13 @@ _GRAPH_RULE = "graph-2"
 
 
 def load_backbone(
-    name: str = "lite0", *, cache: Path, side: int = SIDE, resize: str = RESIZE, pooling: Pooling = POOLING
+    name: str = "lite0",
+    *,
+    cache: Path,
+    side: int = SIDE,
+    resize: str = RESIZE,
+    pooling: Pooling = POOLING,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Backbone:
     """The backbone `name`, ready to embed.
 
@@ -43,6 +51,7 @@ def load_backbone(
         side: pixels of each side of what the network sees, a multiple of 32.
         resize: one of `vision.backbone.RESIZE_RULES`.
         pooling: how the last feature map becomes one vector.
+        progress: told (0, 1) before the graph is made and (1, 1) after; a kept graph is not worth a word.
 
     Raises:
         Invalid: another name, or a side, rule or pooling that is not possible.
@@ -57,8 +66,10 @@ def load_backbone(
     stem = f"{name}-{side}-{pooling}-{_GRAPH_RULE}-{hashlib.sha256(checkpoint).hexdigest()[:16]}-"
     model = _kept(cache / FOLDER, stem)
     if model is None:
+        progress(0, 1)
         model = graph(checkpoint, side=side, pooling=pooling)
         _keep(cache / FOLDER, stem, model)
+        progress(1, 1)
     digest = hashlib.sha256(model).hexdigest()
     return Backbone(Card(name, side, resize, pooling, dimensions(pooling), digest), model)
 
@@ -100,7 +111,5 @@ def _keep(folder: Path, stem: str, model: bytes) -> None:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
-    except PermissionError as error:
-        raise Denied(f"the cache {folder} may not be written") from error
     except OSError as error:
-        raise Unavailable(f"the cache {folder} cannot be written ({error.strerror or error})") from error
+        raise world_error(error, folder, "Set DECONFUSE_CACHE to a folder that can be written") from error

@@ -30,6 +30,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from deconfuse.engine.sinks import world_error
 from deconfuse.errors import Problem, Unavailable
 from deconfuse.vision.images import Facts
 
@@ -189,14 +190,6 @@ class EmbeddingCache:
         """What is kept for this backbone."""
         return _size(self.folder)
 
-    def clear(self) -> int:
-        """Remove everything kept for this backbone, damaged segments included: the number of bytes freed."""
-        freed = _remove(self.folder)
-        self._refused.clear()
-        self.problems.clear()
-        self.refresh()
-        return freed
-
     def _open(self, names: set[str]) -> bool:
         """Open these segments; whether one of them had vanished."""
         has_vanished = False
@@ -276,8 +269,12 @@ def cache_sizes(root: Path) -> tuple[CacheSize, ...]:
 
 
 def clear_cache(root: Path) -> int:
-    """Remove the embeddings and thumbnails of every backbone: the number of bytes freed."""
-    return _remove(root / "embeddings")
+    """Remove every embedding, thumbnail and converted backbone below `root`: the number of bytes freed.
+
+    Raises:
+        Denied: something there may not be removed.
+    """
+    return sum(_remove(root / name) for name in ("backbones", "embeddings"))
 
 
 class _Segment:
@@ -442,5 +439,9 @@ def _remove(folder: Path) -> int:
     if not folder.is_dir():
         return 0
     freed = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(folder)
+    except OSError as error:
+        raise world_error(error, folder) from error
     return freed

@@ -78,7 +78,8 @@ def checked_prefix(prefix: str | None, source: Path) -> str:
     try:
         parse_s3(prefix + "/image")
     except Invalid:
-        raise Invalid("--s3", f"{prefix!r} is not of the form s3://bucket/prefix") from None
+        form = "s3://bucket/prefix, its bucket of 3 to 255 letters, digits and . - _"
+        raise Invalid("--s3", f"{prefix!r} is not of the form {form}") from None
     return prefix
 
 
@@ -91,14 +92,16 @@ def folder_images(folder: Path, prefix: str, notes: list[str]) -> Iterator[Label
         each = " and ".join(f"{folder / top}" for top in tops)
         raise Invalid("SOURCE", f"{folder} holds a training and a test set; a manifest holds one: convert {each}")
     notes += [*listing.notes, *(f"{problem.uri}: {problem.message}" for problem in problems)]
-    left_out: list[str] = []
+    left_out = list(listing.others)
+    n_written = 0
     for entry in usable(listing.entries):
         path = entry.uri or ""
         if begins_like_image(folder / path):
+            n_written += 1
             yield f"{prefix}/{path}", entry.labels
         else:
             left_out.append(path)
-    if (left_out and len(left_out) == len(listing.entries)) or not listing.entries:
+    if not n_written:
         raise BadData(f"there is no PNG or JPEG file in {folder}")
     if left_out:
         shown = ", ".join(left_out[:5]) + (", …" if len(left_out) > 5 else "")
@@ -123,12 +126,14 @@ def usable(entries: Iterable[Entry]) -> Iterator[Entry]:
 
 
 def begins_like_image(path: Path) -> bool:
-    """Whether the file begins as PNG or JPEG files do.
+    """Whether the file begins as PNG or JPEG files do; a pipe does not, nor a link that leads nowhere.
 
     Raises:
         Denied: it may not be read.
     """
     try:
+        if not path.is_file():
+            return False
         with path.open("rb") as file:
             return file.read(8).startswith(MANIFEST_IMAGES)
     except OSError as error:
@@ -171,7 +176,10 @@ def kind_of(file: IO[bytes]) -> str:
     """What `file` holds, by its first line that is not blank: "table", "job" (JSON lines) or "coco"."""
     first = next((line for line in file if line.strip(b"\xef\xbb\xbf \t\r\n")), b"")
     file.seek(0)
-    if not first.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
+    start = first.removeprefix(b"\xef\xbb\xbf").strip()
+    if start.startswith(b"[{") or start in (b"[", b"[]"):
+        return "coco"
+    if not start.startswith(b"{"):
         return "table"
     try:
         line = parse_object(first.rstrip(b"\r\n"))

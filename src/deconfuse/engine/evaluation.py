@@ -1,10 +1,10 @@
 """Whatever can be looked at as a confusion matrix, as one `Evaluation`; and an `Evaluation` as a page's view.
 
-    run directory ── verdicts ──┐
-    manifest snapshot ─ verdicts┤
-    predictions, cells ── tally ┼──► Evaluation ──► findings, cell_images, matrix_view
-    Rekognition summary ─ other ┤
-    our own CSV and JSON ─ other┘
+    run directory, PREDICTIONS ─ judging ┐
+    manifest snapshot ────────── judging ┤
+    predictions, cells ───────── tally ──┼──► Evaluation ──► findings, cell_images, matrix_view
+    Rekognition summary ──────── matrices┤
+    our own CSV and JSON ─────── matrices┘
 
 `read_evaluation` finds out what a source is and says what it did: which rule, which split, how many images, and every
 sentence that a reader of the numbers must know. Nothing is guessed silently.
@@ -14,42 +14,40 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from deconfuse.engine import counted
-from deconfuse.engine.evaluated import Evaluation, Kind, finished, from_verdicts
+from deconfuse.engine import matrices
+from deconfuse.engine.judging import (
+    Rule,
+    Verdicts,
+    binary_table,
+    check_threshold,
+    invented_table,
+    judge,
+    read_judged_snapshot,
+)
 from deconfuse.engine.sources import Source, opened, shape_of
 from deconfuse.engine.tally import Format, count_file
-from deconfuse.engine.verdicts import Rule, check_threshold, judge, judge_snapshot
-from deconfuse.engine.viewing import ANY, cell_images, matrix_view, rule_in_words, stamp
-from deconfuse.errors import BadData, Damaged, Denied, Invalid, NotFound, Problem
-from deconfuse.formats.evaluation import SnapshotRow, read_snapshot
+from deconfuse.errors import Damaged, Denied, Invalid, NotBuilt, NotFound, Problem
 from deconfuse.formats.predictions import read_predictions
-from deconfuse.insights.wording import plural
+from deconfuse.insights.confusions import order
+from deconfuse.insights.findings import Finding, find, in_order
+from deconfuse.measure.labels import OTHER
 from deconfuse.measure.matrix import Matrix, matrix_from_cells
+from deconfuse.report.views import ImageView, MatrixView, RuleView, Stamp, decisions, with_thumbnails
 from deconfuse.tables import LABELS_KEY, labels_of
 
-__all__ = [
-    "ANY",
-    "Evaluation",
-    "Kind",
-    "Rule",
-    "cell_images",
-    "matrix_evaluation",
-    "matrix_view",
-    "read_evaluation",
-    "rule_in_words",
-    "run_evaluation",
-    "stamp",
-]
-
+Kind = Literal["run", "predictions", "cells", "summary", "snapshot"]
 SplitChoice = Literal["test", "train", "all"]
 Threshold = float | Literal["assumed"] | None
 
@@ -58,6 +56,70 @@ KEPT_ROWS = 200_000
 
 HASHED_BYTES = 256 << 20
 """A file up to this size is stamped with the hash of its bytes."""
+
+ANY = "*"
+"""In `cell_images`: any label, or none."""
+
+_RULES: dict[Rule, tuple[str, str]] = {
+    "highest": ("Highest score", "Each image is given the label with the highest score."),
+    "thresholds": ("Thresholds", "Each image is given the highest-scoring label that reaches its threshold, or none."),
+    "as given": ("As given", "The predictions stand as the file has them."),
+}
+_SPLITS = {"test": "test", "train": "train (out-of-fold)", "all": "train (out-of-fold) and test"}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A matrix with everything needed to judge it: where it came from, by which rule, from which images.
+
+    Attributes:
+        title: a few words naming the source.
+        kind: what the source is.
+        labels: the labels of `matrix`, in its order.
+        rule: how a prediction was chosen in `matrix`: the highest score, thresholds, or as the source gave it.
+        matrix: the counts.
+        other: the same images under further rules, by rule.
+        split: "test", "train", "all", or None where the source does not say.
+        n_images: how many images were counted, under either rule.
+        thresholds: float[K], the threshold of each label, where the source has them; NaN where a label has none.
+        predictions: one row an image: uri, sha256, true, predicted, probability, scores (not always) and one column
+            `predicted_<rule>` for each rule of `other`; None where the source holds no images.
+        findings: most important first.
+        problems: images and lines that could not be used, and warnings.
+        notes: sentences that a reader of the numbers must know.
+        model: which model predicted, in words; None where unknown.
+        data_hash: a hash of the data, hexadecimal; None where unknown.
+        images_root: the folder below which relative uris lie.
+        made: when the evaluation was made.
+        multi_label: whether an image may have several labels.
+        binary: int64[K, 2, 2], [[TN, FP], [FN, TP]] a label, of a multi-label evaluation.
+        train_counts: training images a label, where known.
+        buckets: directories below which images of s3://bucket/key lie, by bucket.
+        is_exact: whether the counts are counts; otherwise they are shares, and have no intervals.
+    """
+
+    title: str
+    kind: Kind
+    labels: tuple[str, ...]
+    rule: Rule
+    matrix: Matrix
+    other: Mapping[Rule, Matrix] = field(default_factory=dict)
+    split: str | None = None
+    n_images: int = 0
+    thresholds: tuple[float, ...] | None = None
+    predictions: pa.Table | None = None
+    findings: tuple[Finding, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+    model: str | None = None
+    data_hash: str | None = None
+    images_root: Path | None = None
+    made: datetime | None = None
+    multi_label: bool = False
+    binary: NDArray[np.int64] | None = None
+    train_counts: Mapping[str, int] | None = None
+    buckets: Mapping[str, Path] = field(default_factory=dict)
+    is_exact: bool = True
 
 
 def read_evaluation(
@@ -97,13 +159,10 @@ def read_evaluation(
         return replace(run, buckets=dict(buckets or {}))
     with opened(source) as file:
         shape = format or shape_of(file)
-        is_exact = True
-        if shape == "summary":
-            found, is_exact = _summary(file, threshold)
+        if shape in ("summary", "matrix", "wide"):
+            found = _counted(file, shape, threshold)
         elif shape == "snapshot":
             found = _snapshot(file, threshold)
-        elif shape in ("matrix", "wide"):
-            found = _matrix_file(file, shape, threshold)
         elif shape == "parquet" and _is_ours(file):
             own = _own_predictions(file, split=split, threshold=threshold, labels=labels)
             return replace(own, buckets=dict(buckets or {}))
@@ -113,13 +172,13 @@ def read_evaluation(
         root = source.absolute().parent if isinstance(source, Path) else None
         found = replace(found, data_hash=found.data_hash or _hash(file), images_root=root)
         found = replace(found, buckets=dict(buckets or {}))
-    return finished(found, labels, is_exact=is_exact)
+    return _finished(found, labels)
 
 
 def matrix_evaluation(matrix: Matrix, *, title: str = "Confusion matrix") -> Evaluation:
     """A bare matrix as an evaluation: no images, no rule but its own."""
     found = Evaluation(title=title, kind="cells", labels=matrix.labels, rule="as given", matrix=matrix)
-    return finished(replace(found, n_images=round(float(matrix.total))), None)
+    return _finished(replace(found, n_images=round(float(matrix.total))), None)
 
 
 def run_evaluation(
@@ -156,12 +215,12 @@ def run_evaluation(
         verdicts = verdicts.led_by("thresholds")
     model = f"{card['project']} {card['version']}" if card else None
     problems = tuple(Problem(**problem) for problem in card.get("problems", ()))
-    found = from_verdicts(
+    found = _from_verdicts(
         verdicts,
         title=title or model or "Predictions",
         kind="run" if card else "predictions",
         split=split,
-        problems=tuple(problem for problem in problems if problem.split in (None, *everything)),
+        problems=problems,
         notes=tuple(card.get("notes", ())),
     )
     root = card.get("images")
@@ -174,7 +233,96 @@ def run_evaluation(
         made=datetime.fromisoformat(made) if made else None,
         train_counts=_train_counts(predictions),
     )
-    return finished(found, labels)
+    return _finished(found, labels)
+
+
+def cell_images(evaluation: Evaluation, *, true: str | None = ANY, predicted: str | None = ANY) -> pa.Table:
+    """The images of one cell, under the leading rule, surest first.
+
+    Args:
+        evaluation: one whose source holds images.
+        true: a label, None for no true label, or ANY.
+        predicted: the same for the prediction.
+
+    Returns:
+        uri, true, predicted and probability (null where unknown), by falling probability, then by uri. In a
+        multi-label evaluation an image is in every cell that one of its label decisions counts in.
+
+    Raises:
+        NotBuilt: the source holds counts and no images.
+        NotFound: a label that the evaluation does not have.
+    """
+    table = evaluation.predictions
+    if table is None:
+        raise NotBuilt(
+            "SOURCE",
+            f"{evaluation.title} holds counts and not which images they are; "
+            "images are in a run, a manifest snapshot, and in predictions with a column `image`",
+        )
+    for label in (true, predicted):
+        if label not in (ANY, None, *evaluation.labels):
+            known = ", ".join(evaluation.labels[:10]) + (", …" if len(evaluation.labels) > 10 else "")
+            raise NotFound("label", str(label), f"The labels are: {known}")
+    place = {label: k for k, label in enumerate(evaluation.labels)}
+    wanted = tuple(side if side in (ANY, None) else place[side] for side in (true, predicted))
+    kept = [
+        row
+        for row, cells in enumerate(map(decisions, _codes(table, "true", place), _codes(table, "predicted", place)))
+        if any(all(w in (ANY, side) for w, side in zip(wanted, cell, strict=True)) for cell in cells)
+    ]
+    chosen = table.take(pa.array(kept, pa.int64())).select(["uri", "true", "predicted", "probability"])
+    return chosen.sort_by([("probability", "descending"), ("uri", "ascending")])
+
+
+def matrix_view(
+    evaluation: Evaluation, *, thumbnail: Callable[[str | None, str], bytes | None] | None = None
+) -> MatrixView:
+    """The view of `evaluation` that a page shows: every rule, the images worth listing, and their pictures.
+
+    Args:
+        evaluation: of any kind.
+        thumbnail: thumbnail(sha256 or None, uri) gives WebP bytes, or None where there is no picture; asked only for
+            images that the page lists. None leaves all pictures out.
+    """
+    rules = {evaluation.rule: evaluation.matrix, **evaluation.other}
+    trained = evaluation.train_counts
+    return MatrixView(
+        title=evaluation.title,
+        stamp=stamp(evaluation),
+        labels=evaluation.labels,
+        rules=tuple(_rule_view(evaluation, rule) for rule in rules),
+        order_by_similarity=order(evaluation.matrix),
+        images=_image_views(evaluation, thumbnail),
+        problems=evaluation.problems,
+        notes=evaluation.notes,
+        train_counts=None if trained is None else tuple(trained.get(label, 0) for label in evaluation.labels),
+        unit=evaluation.matrix.unit,
+    )
+
+
+def stamp(evaluation: Evaluation) -> Stamp:
+    """What `evaluation` is a view of, as every view says it."""
+    split = evaluation.split
+    if split is not None and evaluation.kind == "run":
+        split = _SPLITS[split]
+    return Stamp(
+        source=evaluation.title,
+        split=split,
+        n_images=evaluation.n_images,
+        rule=rule_in_words(evaluation),
+        model=evaluation.model,
+        data_hash=evaluation.data_hash,
+        date=evaluation.made,
+    )
+
+
+def rule_in_words(evaluation: Evaluation, rule: Rule | None = None) -> str:
+    """The leading rule, or `rule`, in a few words ("highest score", "threshold 0.5", "assumed thresholds")."""
+    rule = rule or evaluation.rule
+    if rule != "thresholds":
+        return _RULES[rule][0].lower()
+    stated = {threshold for threshold in evaluation.thresholds or () if not math.isnan(threshold)}
+    return f"threshold {stated.pop():g}" if len(stated) == 1 and len(evaluation.labels) > 1 else "assumed thresholds"
 
 
 def _read_run(path: Path, *, split: SplitChoice, threshold: Threshold, labels: Sequence[str] | None) -> Evaluation:
@@ -226,91 +374,49 @@ def _own_predictions(
 
 
 def _snapshot(file: Source, threshold: Threshold) -> Evaluation:
-    rows: list[SnapshotRow] = []
-    problems: list[Problem] = []
-    for item in read_snapshot(file.lines()):
-        (problems if isinstance(item, Problem) else rows).append(item)  # type: ignore[arg-type]
-    judged = [row for row in rows if row.true]
-    if not any(row.predicted for row in judged):
-        why = f"; its first problem: {problems[0].message}" if problems else ""
-        raise BadData(f"{file.name} holds no image with both truth and prediction{why}")
-    notes = []
-    if len(judged) < len(rows):
-        n_dropped = len(rows) - len(judged)
-        dropped = plural(n_dropped, "image without a true label is", "images without a true label are")
-        notes.append(f"{n_dropped:,} {dropped} not counted.")
-    verdicts = judge_snapshot(judged, threshold=threshold if isinstance(threshold, float) else None)
-    if threshold is not None and "thresholds" not in verdicts.predicted:
-        raise Invalid("threshold", f"{file.name} does not say which predictions are above their thresholds")
-    n_hidden = _without_highest(judged)
-    if n_hidden and verdicts.rule == "highest":
-        notes.append(
-            f"{n_hidden:,} {plural(n_hidden, 'image has', 'images have')} no prediction above its threshold. There the "
-            "snapshot lists the true label and not the highest score, so the view by highest score may flatter; "
-            "the one by thresholds does not."
-        )
+    found = read_judged_snapshot(file.lines(), file.name, threshold=threshold if isinstance(threshold, float) else None)
+    verdicts = found.verdicts
     if threshold is not None:
+        if "thresholds" not in verdicts.predicted:
+            raise Invalid("threshold", f"{file.name} does not say which predictions are above their thresholds")
         verdicts = verdicts.led_by("thresholds")
     name = Path(file.name).name
     split = "test" if name.startswith("Testing") else "train" if name.startswith("Training") else None
-    return from_verdicts(
-        verdicts, title=file.name, kind="snapshot", split=split, problems=tuple(problems), notes=tuple(notes)
+    return _from_verdicts(
+        verdicts, title=file.name, kind="snapshot", split=split, problems=found.problems, notes=found.notes
     )
 
 
-def _without_highest(rows: Sequence[SnapshotRow]) -> int:
-    """How many images list nothing above a threshold, in a snapshot that lists no wrong label below one.
-
-    Rekognition lists a label below its threshold only if it is true, so the highest score is not always in the file.
-    """
-    if any(said.is_above_threshold is False and said.label not in row.true for row in rows for said in row.predicted):
-        return 0
-    return sum(all(said.is_above_threshold is False for said in row.predicted) for row in rows)
-
-
-def _summary(file: Source, threshold: Threshold) -> tuple[Evaluation, bool]:
-    """The evaluation of a summary, and whether its counts are counts."""
+def _counted(file: Source, shape: Literal["summary", "matrix", "wide"], threshold: Threshold) -> Evaluation:
+    """The evaluation of a file that comes counted."""
+    is_summary = shape == "summary"
     if threshold is not None:
-        raise Invalid(
-            "threshold", f"{file.name} is a summary: it holds counts and no scores; give the run or the snapshot"
-        )
-    found = counted.read_counted_summary(file.document(), file.name)
-    evaluation = Evaluation(
-        title=file.name,
-        kind="summary",
-        labels=found.matrix.labels,
-        rule="highest" if found.matrix.unit == "samples" else "thresholds",
-        matrix=found.matrix,
-        split="test",
-        n_images=found.n_images,
-        thresholds=found.thresholds,
-        notes=found.notes,
-        model=found.model,
-        made=found.made,
-        multi_label=found.matrix.unit != "samples",
-        findings=found.findings,
-    )
-    return evaluation, found.is_exact
-
-
-def _matrix_file(file: Source, shape: str, threshold: Threshold) -> Evaluation:
-    if threshold is not None:
-        raise Invalid("threshold", f"{file.name} holds counts and no scores; give the run or the predictions")
-    read = counted.read_matrix_json if shape == "matrix" else counted.read_wide_csv
-    found = read(file.document(), file.name)
+        what, better = ("is a summary: it holds", "snapshot") if is_summary else ("holds", "predictions")
+        raise Invalid("threshold", f"{file.name} {what} counts and no scores; give the run or the {better}")
+    readers = {
+        "summary": matrices.read_counted_summary,
+        "matrix": matrices.read_matrix_json,
+        "wide": matrices.read_wide_csv,
+    }
+    found = readers[shape](file.document(), file.name)
+    multi_label = found.matrix.unit != "samples"
     return Evaluation(
         title=file.name,
-        kind="cells",
+        kind="summary" if is_summary else "cells",
         labels=found.matrix.labels,
-        rule="as given",
+        rule="as given" if not is_summary else "thresholds" if multi_label else "highest",
         matrix=found.matrix,
         split=found.split,
         n_images=found.n_images,
+        thresholds=found.thresholds,
+        findings=found.findings,
         notes=found.notes,
         model=found.model,
-        made=found.made,
         data_hash=found.data_hash,
-        multi_label=found.matrix.unit != "samples",
+        made=found.made,
+        multi_label=multi_label,
+        binary=found.binary,
+        is_exact=found.is_exact,
     )
 
 
@@ -337,6 +443,8 @@ def _table(
     notes = list(found.notes)
     if found.columns.uri and rows is None and found.columns.count is None:
         notes.append(f"The file has {found.n_rows:,} images; above {KEPT_ROWS:,} they are counted and not listed.")
+    if found.columns.count is not None:
+        notes += matrices.percentage_notes(matrix)
     if rows is not None:
         rows = rows.add_column(1, "sha256", pa.nulls(rows.num_rows, pa.string()))
     return Evaluation(
@@ -369,3 +477,124 @@ def _hash(file: Source) -> str | None:
         return None
     with file.path.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _from_verdicts(
+    verdicts: Verdicts,
+    *,
+    title: str,
+    kind: Kind,
+    split: str | None,
+    problems: tuple[Problem, ...],
+    notes: tuple[str, ...],
+) -> Evaluation:
+    """The images of `verdicts`, counted under every rule; without findings."""
+    matrices = {rule: verdicts.matrix(rule) for rule in verdicts.predicted}
+    rule = verdicts.rule
+    return Evaluation(
+        title=title,
+        kind=kind,
+        labels=verdicts.labels,
+        rule=rule,
+        matrix=matrices.pop(rule),
+        other=matrices,
+        split=split,
+        n_images=verdicts.images.num_rows,
+        thresholds=verdicts.thresholds,
+        predictions=verdicts.table(),
+        problems=problems,
+        notes=notes,
+        multi_label=verdicts.multi_label,
+    )
+
+
+def _finished(found: Evaluation, labels: Sequence[str] | None) -> Evaluation:
+    """`found`, cut down to `labels`, with what follows from its counts; from shares nothing follows."""
+    if labels is not None:
+        before = found.labels
+        matrix = found.matrix.restrict(labels)
+        others = {rule: other.restrict(labels) for rule, other in found.other.items()}
+        limits = dict(zip(before, found.thresholds or (), strict=False))
+        thresholds = tuple(limits.get(label, float("nan")) for label in matrix.labels) if limits else None
+        trained = found.train_counts
+        if trained is not None and OTHER in matrix.labels:
+            trained = {**trained, OTHER: sum(n for label, n in trained.items() if label not in matrix.labels)}
+        found = replace(
+            found, labels=matrix.labels, matrix=matrix, other=others, thresholds=thresholds, train_counts=trained
+        )
+        # What the labels left out have in common cannot be told from a 2×2 table of each.
+        found = replace(found, binary=found.binary if labels == list(before) else None)
+    if found.multi_label and found.predictions is not None:
+        sides = [found.predictions.column(name).to_pylist() for name in ("true", "predicted")]
+        found = replace(found, binary=binary_table(sides[0], sides[1], found.labels))
+    findings = (*found.findings, *_find_under(found, found.rule)) if found.is_exact else ()
+    return replace(found, findings=in_order(findings))
+
+
+def _find_under(found: Evaluation, rule: Rule) -> tuple[Finding, ...]:
+    """What the counts under `rule` say."""
+    matrices = {found.rule: found.matrix, **found.other}
+    tested = None
+    if found.binary is not None:
+        tested = dict(zip(found.labels, found.binary[:, 1].sum(axis=1).tolist(), strict=True))
+    invented = None
+    if found.multi_label and found.predictions is not None:
+        sides = [found.predictions.column(name).to_pylist() for name in ("true", "predicted")]
+        invented = invented_table(sides[0], sides[1], found.labels)
+    trained = found.train_counts
+    if trained is not None:
+        trained = {label: trained.get(label, 0) for label in found.labels}
+    return find(
+        matrices[rule],
+        other_rule=next((matrix for other, matrix in matrices.items() if other != rule), None),
+        train_counts=trained,
+        test_counts=tested,
+        rule=rule,
+        is_test=found.split == "test",
+        invented=invented,
+    )
+
+
+def _rule_view(evaluation: Evaluation, rule: Rule) -> RuleView:
+    title, explanation = _RULES[rule]
+    is_leading = rule == evaluation.rule
+    if rule == "thresholds":
+        title = rule_in_words(evaluation, rule).capitalize()
+        if evaluation.multi_label:
+            explanation = "Each image is given every label that reaches its threshold."
+    return RuleView(
+        name=rule,
+        title=title,
+        matrix=evaluation.matrix if is_leading else evaluation.other[rule],
+        findings=evaluation.findings if is_leading else _find_under(evaluation, rule),
+        thresholds=evaluation.thresholds if rule == "thresholds" else None,
+        binary=evaluation.binary if is_leading else None,
+        explanation=explanation,
+    )
+
+
+def _image_views(
+    evaluation: Evaluation, thumbnail: Callable[[str | None, str], bytes | None] | None
+) -> tuple[ImageView, ...]:
+    table = evaluation.predictions
+    if table is None:
+        return ()
+    place = {label: k for k, label in enumerate(evaluation.labels)}
+    columns = ["predicted", *(f"predicted_{rule}" for rule in evaluation.other)]
+    predicted = zip(*(_codes(table, column, place) for column in columns), strict=True)
+    uris, true = table.column("uri").to_pylist(), _codes(table, "true", place)
+    sure = table.column("probability").to_pylist()
+    images = [ImageView(*image) for image in zip(uris, true, predicted, sure, strict=True)]
+    if thumbnail is None:
+        return with_thumbnails(images, lambda _: None, budget=0)
+    hashes = table.column("sha256").to_pylist()
+    return with_thumbnails(images, lambda i: thumbnail(hashes[i], uris[i]))
+
+
+def _codes(table: pa.Table, column: str, place: Mapping[str, int]) -> list[tuple[int, ...]]:
+    """The labels of each row as their places; a label without a place is *(other)*, no label is ()."""
+    rest = place.get(OTHER, -1)
+    rows = table.column(column).to_pylist()
+    if pa.types.is_list(table.schema.field(column).type):
+        return [tuple(sorted({place.get(label, rest) for label in row or ()})) for row in rows]
+    return [() if label is None else (place.get(label, rest),) for label in rows]

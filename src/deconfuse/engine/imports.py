@@ -25,6 +25,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from deconfuse.engine.sinks import PARTIAL
 from deconfuse.errors import BadImage, BadManifest, Denied, ImageTooLarge, Invalid, NotFound, Problem, Untrainable
 from deconfuse.formats.manifest import Entry, ManifestLimits, read_manifest, write_manifest
 from deconfuse.formats.samples import folder_entries, read_label_csv
@@ -281,15 +282,15 @@ def _kind(path: Path, field: str, status: os.stat_result) -> Kind:
 def _read_folder(root: Path) -> _Read:
     paths, problems = list_files(root)
     listing = folder_entries(paths)
-    return _Read("folder", list(listing.entries), root, listing.is_split, listing.notes, tuple(problems))
+    return _Read("folder", list(listing.entries), root, listing.is_split, listing.notes, (*problems, *listing.problems))
 
 
 def list_files(root: Path) -> tuple[list[str], list[Problem]]:
     """(paths of all files below `root`, relative to it, sorted; a warning for each folder that was left out).
 
     Links to files are taken as files. Links to folders are not followed, so that no folder is met twice and none
-    leads out of `root`. Hidden folders are not entered. An empty folder is listed with a slash at its end. A name
-    that is not UTF-8 keeps its bytes as lone surrogates.
+    leads out of `root`. Hidden folders are not entered, nor what earlier trainings left below `root`. An empty folder
+    is listed with a slash at its end. A name that is not UTF-8 keeps its bytes as lone surrogates.
 
     Raises:
         Denied: a folder may not be read.
@@ -301,26 +302,35 @@ def list_files(root: Path) -> tuple[list[str], list[Problem]]:
         folder = waiting.pop()
         n_before = len(paths) + len(waiting)
         try:
-            with os.scandir(root / folder) as entries:
-                for entry in entries:
-                    path = folder + entry.name
-                    if entry.is_dir(follow_symlinks=False):
-                        if not entry.name.startswith("."):
-                            waiting.append(path + "/")
-                    elif entry.is_symlink() and _is_directory(entry):
-                        problems.append(_left_out(path, "it is a link to a folder, and such links are not followed"))
-                    else:
-                        paths.append(path)
+            with os.scandir(root / folder) as found:
+                entries = list(found)
         except PermissionError as error:
             raise Denied(f"the folder {_shown(str(root / folder))} may not be read") from error
         except FileNotFoundError:
             continue  # removed since its parent was listed
         except OSError as error:
-            problems.append(_left_out(folder, f"it cannot be read: {error.strerror or error}"))
+            problems.append(_left_out(folder, f"the folder cannot be read: {error.strerror or error}"))
             continue
+        if folder and _is_run(folder, {entry.name for entry in entries}):
+            problems.append(_left_out(folder, "a run of deconfuse is no folder of images; it is left out"))
+            continue
+        for entry in entries:
+            path = folder + entry.name
+            if entry.is_dir(follow_symlinks=False):
+                if not entry.name.startswith("."):
+                    waiting.append(path + "/")
+            elif entry.is_symlink() and _is_directory(entry):
+                problems.append(_left_out(path, "a link to a folder is not followed; what is behind it is left out"))
+            else:
+                paths.append(path)
         if folder and len(paths) + len(waiting) == n_before:
             paths.append(folder)
     return sorted(paths), sorted(problems, key=lambda problem: problem.uri or "")
+
+
+def _is_run(folder: str, names: set[str]) -> bool:
+    """Whether a training wrote this folder, or was killed while it did."""
+    return {"card.json", "predictions.parquet"} <= names or PARTIAL.search(folder.rstrip("/")) is not None
 
 
 def _is_directory(entry: os.DirEntry[str]) -> bool:
@@ -332,7 +342,7 @@ def _is_directory(entry: os.DirEntry[str]) -> bool:
 
 def _left_out(path: str, why: str) -> Problem:
     shown = _shown(path)
-    return Problem("WARNING_FOLDER_LEFT_OUT", f"{shown} is left out: {why}", level="warning", uri=shown)
+    return Problem("WARNING_FOLDER_LEFT_OUT", why, level="warning", uri=shown)
 
 
 def _shown(path: str) -> str:

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -21,20 +22,22 @@ from numpy.typing import NDArray
 
 from deconfuse import names
 from deconfuse.engine import artefacts
-from deconfuse.engine.artefacts import Identity, Sample, truth_matrix
+from deconfuse.engine.artefacts import Identity, Sample
 from deconfuse.engine.cache import EmbeddingCache
 from deconfuse.engine.embeddings import Embedded, embed
 from deconfuse.engine.imports import Intake
 from deconfuse.engine.review import Row, review
 from deconfuse.engine.sinks import Sink
-from deconfuse.errors import NotBuilt, Problem, Untrainable
+from deconfuse.errors import LimitExceeded, NotBuilt, Problem, Untrainable
 from deconfuse.formats.manifest import AWS_LIMITS, Entry, ManifestLimits
 from deconfuse.formats.predictions import write_predictions
-from deconfuse.formats.validation import content_problems, count_side
+from deconfuse.formats.validation import content_problems
 from deconfuse.learn.bundle import write_bundle
 from deconfuse.learn.head import Head
 from deconfuse.learn.trial import Trial, holdout, run_trial
 from deconfuse.measure.curves import assumed_thresholds
+from deconfuse.measure.labels import indicator
+from deconfuse.measure.matrix import DENSE_LIMIT
 from deconfuse.tables import predictions_schema
 from deconfuse.vision.backbone import Backbone
 
@@ -54,18 +57,32 @@ def train(
     backbone: Backbone,
     cache: EmbeddingCache,
     threads: int,
+    clock: Callable[[], datetime],
     limits: ManifestLimits = AWS_LIMITS,
     progress: Progress = silent,
 ) -> None:
     """Train on `intake` and put every artefact of the run into `sink`, `card.json` last.
 
+    Args:
+        intake: labelled images, as they were read.
+        sink: takes what is made.
+        identity: what the run is called.
+        backbone: makes embeddings of images.
+        cache: keeps them.
+        threads: images in work at once; results do not depend on it.
+        clock: the time, with its zone.
+        limits: of manifests.
+        progress: told what is done.
+
     Raises:
         Untrainable: fewer than two labels, nothing usable, more than 20 % unusable, or a test set whose labels are
             not those of the training images; with every problem found. The validation files are in the sink by then.
         NotBuilt: the images carry boxes only.
+        LimitExceeded: more labels than a confusion matrix holds; no image was read.
     """
     refuse_boxes(intake.entries)
     usable = [entry for entry in intake.entries if entry.is_usable]
+    refuse_many_labels(usable)
     embedded = embed(
         [entry.uri or "" for entry in usable],
         intake.fetch,
@@ -81,9 +98,11 @@ def train(
     samples = admit(usable, embedded)
     samples = samples if is_divided else divide(samples)
     problems = collect_problems(intake, embedded, samples)
-    for name, data in artefacts.validation_files(intake.entries, samples, problems, identity=identity):
+    errors = content_errors(intake, samples, is_divided=is_divided, limits=limits)
+    for name, data in artefacts.validation_files(intake.entries, samples, problems, errors=errors, identity=identity):
         sink.put(name, data)
-    refuse_untrainable(intake, samples, problems, is_divided=is_divided, limits=limits)
+    if errors:
+        raise Untrainable(errors[0].code, errors[0].message, (*problems, *errors[1:]))
 
     labels = tuple(sorted({label for sample in samples for label in sample.labels}, key=names.natural_key))
     multi_label = any(len(sample.labels) > 1 for sample in samples)
@@ -91,13 +110,13 @@ def train(
 
     progress("evaluating", 0, 2)
     training = [sample.labels for sample in samples if sample.split == "train"]
-    thresholds = assumed_thresholds(trial.probabilities, truth_matrix(training, labels))
+    thresholds = assumed_thresholds(trial.probabilities, indicator(training, labels, "labels"))
     predictions = predictions_table(samples, trial, test_scores, thresholds, labels, multi_label=multi_label)
     card = make_card(
         intake, samples, problems, identity=identity, backbone=backbone, trial=trial, thresholds=thresholds
     )
     bundle = write_bundle(trial.head, card)
-    for name, data in artefacts.evaluation_files(predictions, thresholds, identity=identity):
+    for name, data in artefacts.evaluation_files(predictions, thresholds, identity=identity, ended=clock()):
         sink.put(name, data)
     sink.put("predictions.parquet", write_predictions(predictions))
     progress("evaluating", 1, 2)
@@ -119,6 +138,31 @@ def refuse_boxes(entries: Sequence[Entry]) -> None:
     if n_boxes and not any(entry.labels for entry in entries):
         why = f"the manifest holds {n_boxes:,} bounding boxes and no image-level labels"
         raise NotBuilt("IMAGES", f"{why}; object detection is not available, only image classification")
+
+
+def unused_boxes(entries: Sequence[Entry]) -> tuple[str, ...]:
+    """A sentence that counts the bounding boxes a manifest holds beside its labels, if any."""
+    n_boxes = sum(entry.n_boxes for entry in entries)
+    n_only = sum(bool(entry.n_boxes) and not entry.labels for entry in entries)
+    if not n_boxes:
+        return ()
+    left_out = f"; {n_only:,} {'line that holds' if n_only == 1 else 'lines that hold'} nothing else left out"
+    boxes = f"{n_boxes:,} bounding {'box' if n_boxes == 1 else 'boxes'}"
+    return (f"{boxes} not used, for object detection is not available{left_out if n_only else ''}",)
+
+
+def refuse_many_labels(entries: Iterable[Entry]) -> None:
+    """Return unless the labels are more than the matrix of an evaluation, and AWS's list of its cells, can hold.
+
+    Raises:
+        LimitExceeded: they are.
+    """
+    n_labels = len({label for entry in entries for label in entry.labels})
+    if n_labels > DENSE_LIMIT:
+        raise LimitExceeded(
+            f"the images have {n_labels:,} labels, and a training takes up to {DENSE_LIMIT:,}; "
+            "put labels together, or leave some out"
+        )
 
 
 def admit(entries: Sequence[Entry], embedded: Embedded) -> list[Sample]:
@@ -161,42 +205,26 @@ def unlearnable(samples: Sequence[Sample]) -> tuple[Problem, ...]:
     )
 
 
-def refuse_untrainable(
-    intake: Intake,
-    samples: Sequence[Sample],
-    problems: tuple[Problem, ...],
-    *,
-    is_divided: bool,
-    limits: ManifestLimits,
-) -> None:
-    """Return if a model can be trained.
+def content_errors(
+    intake: Intake, samples: Sequence[Sample], *, is_divided: bool, limits: ManifestLimits
+) -> tuple[Problem, ...]:
+    """Why no model can be trained, under AWS's codes; nothing where one can.
 
-    Raises:
-        Untrainable: it cannot; with AWS's code of the first reason, and every problem found.
+    Args:
+        intake: what was read.
+        samples: what can be used of it, with the sides.
+        is_divided: whether the sides were given, and not decided by hashes.
+        limits: how many labels a manifest may have.
     """
     entries = {side: [e for e in intake.entries if (e.split or "train") == side] for side in ("train", "test")}
-    read = {(sample.entry.line, sample.uri, sample.entry.split) for sample in samples}
-    counts = {
-        side: count_side(
-            entries[side],
-            bad_lines=[
-                entry.line or place
-                for place, entry in enumerate(entries[side], start=1)
-                if entry.is_usable and (entry.line, entry.uri, entry.split) not in read
-            ],
-        )
-        for side in entries
-    }
     labels = {side: {label for s in samples if s.split == side for label in s.labels} for side in entries}
-    found = content_problems(
+    return content_problems(
         labels["train"],
         labels["test"] if is_divided and entries["test"] else None,
-        training=counts["train"],
-        testing=counts["test"],
+        training=artefacts.count_entries(entries["train"], samples),
+        testing=artefacts.count_entries(entries["test"], samples),
         limits=limits if intake.kind == "manifest" else replace(limits, max_labels=0),
     )
-    if found:
-        raise Untrainable(found[0].code, found[0].message, (*problems, *found[1:]))
 
 
 def learn(
@@ -213,7 +241,7 @@ def learn(
     tested = [sample for sample in samples if sample.split == "test"]
     trial = run_trial(
         embedded.vectors[[sample.row for sample in training]],
-        truth_matrix([sample.labels for sample in training], labels),
+        indicator([sample.labels for sample in training], labels, "labels"),
         [sample.sha256 for sample in training],
         labels=labels,
         multi_label=multi_label,
@@ -311,7 +339,7 @@ def make_card(
         "train_counts": label_counts(samples, "train"),
         "test_counts": label_counts(samples, "test"),
         "problems": [asdict(problem) for problem in problems],
-        "notes": [divided, *intake.notes, *trial.notes],
+        "notes": [divided, *intake.notes, *unused_boxes(intake.entries), *trial.notes],
     }
 
 

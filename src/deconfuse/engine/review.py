@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from deconfuse.errors import Problem
-from deconfuse.names import alike
+from deconfuse.names import alike, natural_key
 from deconfuse.tables import Split
 from deconfuse.vision.images import Facts
 
@@ -51,6 +51,7 @@ def review(rows: Sequence[Row]) -> tuple[Problem, ...]:
     WARNING_DUPLICATE_IMAGE: the same image with the same labels several times on one side.
     WARNING_SMALL_IMAGE: an image with a side under 64 pixels; beyond twenty, how many there are.
     """
+    rows = sorted(rows, key=lambda row: (row.split != "train", row.line or 0, natural_key(row.uri)))
     same: dict[str, list[Row]] = {}
     for row in rows:
         same.setdefault(row.sha256, []).append(row)

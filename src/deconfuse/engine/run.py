@@ -6,26 +6,26 @@ backbone for new images. It changes nothing on disk except where `report` is tol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pyarrow as pa
 
-from deconfuse.engine.evaluation import Evaluation, matrix_view, run_evaluation
+from deconfuse.engine.evaluation import Evaluation, SplitChoice, matrix_view, run_evaluation
+from deconfuse.engine.imports import list_files
 from deconfuse.engine.predictor import Answer, Predictor
 from deconfuse.engine.sinks import write_whole
 from deconfuse.engine.thumbnails import Thumbnails, thumbnail_source
-from deconfuse.errors import Damaged, NotFound, Problem
+from deconfuse.errors import BadData, BadImage, Invalid, NotFound, Problem
 from deconfuse.formats.predictions import read_predictions
 from deconfuse.insights.findings import Finding
 from deconfuse.learn.bundle import read_bundle
 from deconfuse.learn.head import Head
 from deconfuse.measure.matrix import Matrix
 from deconfuse.vision.backbone import Backbone
-
-SplitChoice = Literal["test", "train", "all"]
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
 
@@ -106,14 +106,13 @@ class Run:
         """The backbone the head was trained on.
 
         Raises:
-            Damaged: the one at hand makes other embeddings than the one of the training.
+            BadData: the one at hand makes other embeddings than the one of the training.
         """
         backbone = self._load_backbone()
         if backbone.card.key != self.card["backbone"]["key"]:
-            raise Damaged(
-                "the model",
-                f"it was trained on the backbone {self.card['backbone']['key']}, this is {backbone.card.key}; "
-                "train again with this version of deconfuse",
+            raise BadData(
+                f"the model was trained on the backbone {self.card['backbone']['key']}, and this deconfuse has "
+                f"{backbone.card.key}; train again, or use the version of deconfuse that trained it"
             )
         return backbone
 
@@ -130,13 +129,24 @@ class Run:
             split: "train" is out-of-fold: each image judged by a model that has not seen it.
             threshold: None takes the highest score; below a threshold there is no label.
             labels: only these; the others are summed as *(other)*.
+
+        Raises:
+            Invalid: another split.
         """
+        if split not in get_args(SplitChoice):
+            raise Invalid("split", f"{split!r} is none; test, train or all is possible")
         return run_evaluation(
             self.card, self.predictions, split=split, threshold=threshold, labels=labels, title=str(self.path)
         )
 
     def matrix(self, *, split: SplitChoice = "test", rule: Literal["highest", "thresholds"] = "highest") -> Matrix:
-        """The confusion matrix of a split under a rule; "thresholds" are the assumed ones."""
+        """The confusion matrix of a split under a rule; "thresholds" are the assumed ones.
+
+        Raises:
+            Invalid: another split or rule.
+        """
+        if rule not in ("highest", "thresholds"):
+            raise Invalid("rule", f"{rule!r} is none; highest or thresholds is possible")
         return self.evaluation(split=split, threshold="assumed" if rule == "thresholds" else None).matrix
 
     @property
@@ -146,7 +156,7 @@ class Run:
 
     def answer(
         self,
-        images: Iterable[str | Path],
+        images: Iterable[str | os.PathLike[str]],
         *,
         stdin: bytes | None = None,
         progress: Callable[[str, int, int], None] | None = None,
@@ -155,8 +165,9 @@ class Run:
 
         Raises:
             NotFound: a path is not there.
+            Invalid: something is no path.
         """
-        uris = [uri for image in images for uri in find_images(str(image))]
+        uris = [uri for image in paths(images) for uri in find_images(image)]
         predictor = Predictor(self.head, self.thresholds, self.backbone)
         answers = []
         for answer in predictor.answers(uris, lambda uri: read_image(uri, stdin), threads=self._threads):
@@ -165,7 +176,7 @@ class Run:
                 progress("predicting", len(answers), len(uris))
         return answers
 
-    def predict(self, images: str | Path | Iterable[str | Path]) -> pa.Table:
+    def predict(self, images: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> pa.Table:
         """Labels and probabilities of new images.
 
         Args:
@@ -175,7 +186,7 @@ class Run:
             uri, predicted (string; list<string> in a multi-label model), probability, scores (list<float32>, in the
             order of `labels`) and error (string, null where the image could be read).
         """
-        several = [images] if isinstance(images, str | Path) else images
+        several = [images] if isinstance(images, str | os.PathLike) else images
         answers = self.answer(several)
         multi_label = self.head.multi_label
         rows = []
@@ -252,26 +263,47 @@ def read_part(run: Path, name: str) -> bytes:
         raise NotFound("run", str(run), f"{name} is not there; `deconfuse train` makes one") from None
 
 
+def paths(images: object) -> Iterator[str]:
+    """`images` as texts, each seen to be a path.
+
+    Raises:
+        Invalid: one is none, or `images` is nothing that holds several.
+    """
+    for image in images if isinstance(images, Iterable) else [images]:
+        if not isinstance(image, str | os.PathLike):
+            raise Invalid("images", f"a path, or several, are needed, and not {type(image).__name__}")
+        yield os.fsdecode(image)
+
+
 def find_images(place: str) -> list[str]:
     """The images that `place` stands for: itself, or, for a directory, the images below it in order of their names.
 
     Raises:
         NotFound: there is nothing at `place`.
+        Denied: a folder may not be read.
     """
     path = Path(place)
     if place == "-" or path.is_file():
         return [place]
     if not path.is_dir():
         raise NotFound("image", place)
-    return sorted(
-        str(found)
-        for found in path.rglob("*")
-        if found.suffix.lower() in IMAGE_SUFFIXES and found.is_file() and not found.name.startswith(".")
-    )
+    found = (path / name for name in list_files(path)[0])
+    return [
+        str(image)
+        for image in found
+        if image.suffix.lower() in IMAGE_SUFFIXES and not image.name.startswith(".") and image.is_file()
+    ]
 
 
 def read_image(uri: str, stdin: bytes | None) -> bytes:
-    """The bytes of an image named on the command line; "-" is `stdin`."""
+    """The bytes of an image named on the command line; "-" is `stdin`.
+
+    Raises:
+        BadImage: it cannot be read.
+    """
     if uri == "-":
         return stdin or b""
-    return Path(uri).read_bytes()
+    try:
+        return Path(uri).read_bytes()
+    except OSError as error:
+        raise BadImage(f"the file cannot be read: {error.strerror or error}") from error

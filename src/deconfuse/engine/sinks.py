@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterable
@@ -17,7 +18,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from deconfuse.errors import AlreadyExists, DeconfuseError, Denied, Invalid, Unavailable
+from deconfuse.errors import AlreadyExists, DeconfuseError, Denied, Invalid, NotFound, Unavailable
+
+PARTIAL = re.compile(r"\.partial-[0-9a-f]{8}$")
+"""What the name of a directory or file ends with while it is written."""
+
+_MAY_PASS = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE))
 
 
 class Sink(Protocol):
@@ -33,7 +39,7 @@ class Sink(Protocol):
 class DirectorySink:
     """A sink that becomes the directory `target`.
 
-    Used as a context manager: leaving it without `finish` removes what was written.
+    Used as a context manager: leaving it without `finish` removes what was written, and the folders made for it.
 
     Raises:
         AlreadyExists: `target` exists and is not an empty directory.
@@ -45,10 +51,13 @@ class DirectorySink:
         self.target = target
         refuse_taken(target)
         self._partial = target.with_name(f"{target.name}.partial-{secrets.token_hex(4)}")
+        self._made: list[Path] = []
         try:
+            self._made = [parent for parent in target.parents if not parent.exists()]
             self._partial.mkdir(parents=True)
         except OSError as error:
-            raise world_error(error, self._partial) from error
+            self._remove_made()
+            raise world_error(error, target) from error
 
     def __enter__(self) -> DirectorySink:
         return self
@@ -58,6 +67,13 @@ class DirectorySink:
     ) -> None:
         if self._partial.exists():
             shutil.rmtree(self._partial, ignore_errors=True)
+            self._remove_made()
+
+    def _remove_made(self) -> None:
+        """Remove the folders that were made for the target, innermost first, while nobody else uses them."""
+        with contextlib.suppress(OSError):
+            for folder in self._made:
+                folder.rmdir()
 
     def put(self, name: str, data: bytes | Iterable[bytes]) -> None:
         """Write `data` to the file `name` of the directory to be."""
@@ -69,7 +85,7 @@ class DirectorySink:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise world_error(error, path) from error
+            raise world_error(error, self.target / name) from error
 
     def finish(self) -> None:
         """Rename the directory into its place.
@@ -81,7 +97,9 @@ class DirectorySink:
             self._partial.rename(self.target)
         except OSError as error:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-                raise AlreadyExists("output", str(self.target), "it appeared during the training") from error
+                raise AlreadyExists(
+                    "output", str(self.target), "It appeared during the training; choose another --output"
+                ) from error
             raise world_error(error, self.target) from error
 
 
@@ -90,24 +108,41 @@ def refuse_taken(target: Path) -> None:
 
     Raises:
         AlreadyExists: anything else is there.
+        Denied: nobody may look, or its name cannot be one.
     """
-    if target.is_dir() and not any(target.iterdir()):
-        return
-    if target.exists() or target.is_symlink():
-        raise AlreadyExists("output", str(target), "choose another --output, or remove it first")
+    try:
+        if target.is_dir() and not any(target.iterdir()):
+            return
+        is_taken = target.exists() or target.is_symlink()
+    except OSError as error:
+        raise world_error(error, target) from error
+    if is_taken:
+        raise AlreadyExists("output", str(target), "Choose another --output, or remove it first")
 
 
-def refuse_file(path: Path, *, replace: bool) -> None:
-    """Return if a file may be written at `path`.
+def refuse_file(path: Path, *, replace: bool, option: str = "--output") -> None:
+    """Return if a file may be written at `path`, which the user gave by `option`.
 
     Raises:
         AlreadyExists: something is there and `replace` is False.
-        Invalid: a directory, device or pipe is there, which renaming a file onto it would destroy.
+        Invalid: a directory is there, or a device or pipe, which renaming a file onto it would destroy.
+        NotFound: the folder of the file is not there.
+        Denied: nobody may look.
     """
-    if path.exists() and not path.is_file():
-        raise Invalid("--output", f"{path} is no ordinary file; leave --output out and redirect stdout instead")
-    if not replace and (path.exists() or path.is_symlink()):
-        raise AlreadyExists("file", str(path), "choose another name, or replace it with --force")
+    try:
+        if str(path) == "-":
+            raise Invalid(option, "- cannot be stdout here; name a file")
+        is_there = path.exists()
+        if path.is_dir():
+            raise Invalid(option, f"{path} is a folder; name a file in it")
+        if is_there and not path.is_file():
+            raise Invalid(option, f"{path} is a device or a pipe, not a file; name a file")
+        if not is_there and not path.parent.exists():
+            raise NotFound("folder", str(path.parent), f"Make it first, or give {option} another one")
+        if not replace and (is_there or path.is_symlink()):
+            raise AlreadyExists("file", str(path), "Choose another name, or replace it with --force")
+    except OSError as error:
+        raise world_error(error, path) from error
 
 
 def write_whole(path: Path, data: bytes, *, replace: bool = False) -> None:
@@ -116,7 +151,8 @@ def write_whole(path: Path, data: bytes, *, replace: bool = False) -> None:
     Raises:
         AlreadyExists: the file exists and `replace` is False.
         Invalid: `path` is a directory, a device or a pipe.
-        Denied: the directory is missing or may not be written.
+        NotFound: its directory is not there.
+        Denied: the directory may not be written.
         Unavailable: the disk is full.
     """
     refuse_file(path, replace=replace)
@@ -131,8 +167,9 @@ def write_whole(path: Path, data: bytes, *, replace: bool = False) -> None:
             partial.unlink(missing_ok=True)
 
 
-def world_error(error: OSError, path: Path | str) -> DeconfuseError:
-    """The error of ours that says what the operating system said about `path`."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE):
-        return Unavailable(f"{path}: {os.strerror(error.errno)}")
-    return Denied(f"{path}: {error.strerror or error}")
+def world_error(error: OSError, path: Path | str, remedy: str = "") -> DeconfuseError:
+    """The error of ours that says what the operating system said about `path`, and what helps."""
+    if isinstance(error, FileNotFoundError):
+        return NotFound("file or folder", str(path), remedy)
+    kind = Unavailable if error.errno in _MAY_PASS else Denied
+    return kind(f"{path}: {error.strerror or error}" + (f". {remedy}" if remedy else ""))

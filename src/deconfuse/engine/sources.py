@@ -16,6 +16,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import re
 import shutil
 import stat
 import sys
@@ -43,7 +44,14 @@ UNDERSTOOD = (
     "a matrix that `deconfuse matrix` wrote; a Rekognition evaluation summary; a Rekognition manifest snapshot"
 )
 
+_TO_LOOK_AT = (
+    ", made to be looked at, and cannot be read back; "
+    "give the run's directory, or the matrix written with --format csv or --format json"
+)
+_MARKDOWN_RULE = re.compile(rb"^\|(?: *:?-{3,}:? *\|)+ *\r?$", re.MULTILINE)
+
 _DELIMITERS = (",", "\t", ";", "|")
+_PICTURES = ("a PNG image", "a JPEG image", "a PDF")
 _BINARY = {
     b"PK\x03\x04": "a ZIP archive or spreadsheet",
     b"\x89PNG": "a PNG image",
@@ -88,7 +96,7 @@ class Source:
             raise BadData(f"{self.name} is text in UTF-16; save it as UTF-8")
         for magic, what in _BINARY.items():
             if head.startswith(magic):
-                raise BadData(f"{self.name} is {what}; {UNDERSTOOD}")
+                raise BadData(f"{self.name} is {what}{_TO_LOOK_AT if what in _PICTURES else ''}; {UNDERSTOOD}")
         return head.removeprefix(b"\xef\xbb\xbf")
 
     def lines(self) -> Iterator[bytes]:
@@ -179,6 +187,9 @@ def shape_of(source: Source) -> Shape:
     if source.path.suffix.lower() in (".parquet", ".pq"):
         raise Damaged(source.name, "it does not begin as a Parquet file does (PAR1)")
     text = head.lstrip()
+    what = _made_to_look_at(text)
+    if what:
+        raise BadData(f"{source.name} is {what}{_TO_LOOK_AT}; {UNDERSTOOD}")
     if text[:1] == b"[":
         return "jsonl"
     if text[:1] == b"{":
@@ -188,6 +199,18 @@ def shape_of(source: Source) -> Shape:
     header = first_row(source)[0]
     corner = header[0].strip().lower() if header else ""
     return "wide" if corner.startswith(("true\\predicted", "predicted\\true")) else "csv"
+
+
+def _made_to_look_at(text: bytes) -> str | None:
+    """What a text for people is ("an HTML page"), by its beginning; None for anything else."""
+    begin = text[:2000].lower()
+    if begin.startswith((b"<!doctype html", b"<html")):
+        return "an HTML page"
+    if begin.startswith((b"<svg", b"<?xml", b"<!doctype svg")):
+        return "an SVG drawing" if b"<svg" in begin else "XML"
+    if begin.startswith((b"\\begin{", b"\\documentclass")) or (begin.startswith(b"%") and b"\\begin{" in begin):
+        return "LaTeX"
+    return "a Markdown table" if _MARKDOWN_RULE.search(begin) else None
 
 
 def _shape_of_json(source: Source, text: bytes) -> Shape:

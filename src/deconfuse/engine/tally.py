@@ -31,7 +31,7 @@ from deconfuse.errors import BadData, Damaged, Invalid, LimitExceeded, Unavailab
 from deconfuse.formats.predictions import Columns, recognise
 from deconfuse.insights.wording import plural
 from deconfuse.measure.matrix import Matrix, matrix_from_cells
-from deconfuse.tables import CELLS
+from deconfuse.tables import CELLS, MAX_COUNT, WEIGHTED_CELLS
 
 Format = Literal["csv", "jsonl", "parquet"]
 
@@ -40,9 +40,6 @@ MEMORY_LIMIT = "320MB"
 
 MAX_THREADS = 8
 """More threads than this hold more row groups of a Parquet file at once than the memory limit allows."""
-
-MAX_COUNT = 1 << 53
-"""The largest count of a file of counted cells; above, whole numbers are no longer exact."""
 
 SPLITS = {
     "test": ("test", "testing"),
@@ -372,7 +369,7 @@ def _count(
     weights = table.column("w").to_numpy()
     is_whole = bool(np.all((weights == np.floor(weights)) & (weights <= MAX_COUNT)))
     counts = weights.astype(np.int64) if is_whole else weights
-    schema = CELLS if counts.dtype == np.int64 else CELLS.set(2, pa.field("count", pa.float64(), nullable=False))
+    schema = CELLS if counts.dtype == np.int64 else WEIGHTED_CELLS
     labels = [table.column(name).cast(pa.string()) for name in ("true_label", "predicted_label")]
     return pa.table([*labels, pa.array(counts)], schema=schema), n_rows
 

@@ -122,7 +122,9 @@ def _required(names: Sequence[str], known: Sequence[str], *, given: str | None, 
     if candidates:
         either = " or ".join(repr(name) for name in candidates)
         raise Invalid(option, f"{what} may be in {either}; say which, or rename one of them")
-    columns = ", ".join(repr(name) for name in names) or "none"
+    if not names:
+        raise Invalid(option, "there are no columns")
+    columns = ", ".join(repr(name) for name in names)
     if given is not None:
         raise Invalid(option, f"there is no column {given!r}; the columns are {columns}")
     raise Invalid(option, f"no column is known to hold {what}; name one of {columns}")

@@ -14,6 +14,7 @@ deep the file lies), "Creating a manifest file from a CSV file", "Transforming a
 from __future__ import annotations
 
 import csv
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -56,6 +57,17 @@ _SYSTEM = frozenset(
     }
 )
 _IMAGE_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+_PICTURE_ENDINGS = frozenset(
+    {
+        *_IMAGE_ENDINGS,
+        *(".pjpeg", ".pjp", ".jps", ".apng", ".dib", ".ico", ".icns", ".svg", ".eps", ".psd", ".tga", ".pcx", ".xcf"),
+        *(".heic", ".heif", ".hif", ".avif", ".jxl", ".jp2", ".j2k", ".jpx", ".jxr", ".exr", ".hdr", ".dds"),
+        *(".ppm", ".pgm", ".pbm", ".pnm", ".dng", ".raw", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"),
+    }
+)
+"""Endings of images, read here or not: whoever has a folder of HEIC learns that they cannot be used."""
+_ENDING = re.compile(r"(?<=[^/])(\.(?!\d+$)[0-9a-z][\w~-]{0,11})\Z", re.IGNORECASE)
+_OTHERS_SHOWN = 5
 _IMAGE_COLUMNS = frozenset(
     {
         "image",
@@ -88,26 +100,43 @@ class FolderListing:
             all of them unless the folder holds both sides.
         is_split: whether the top folders name sides rather than labels.
         notes: sentences about how the folder was read, for its user.
+        others: files whose names end as no image's does, sorted; they have no entry.
     """
 
     entries: tuple[Entry, ...]
     is_split: bool
     notes: tuple[str, ...]
+    others: tuple[str, ...] = ()
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """One warning that counts `others` and names the first of them; nothing where there are none."""
+        if not self.others:
+            return ()
+        shown = ", ".join(other.encode("utf-8", "backslashreplace").decode() for other in self.others[:_OTHERS_SHOWN])
+        more = f" and {len(self.others) - _OTHERS_SHOWN:,} more" if len(self.others) > _OTHERS_SHOWN else ""
+        files = "1 file that has" if len(self.others) == 1 else f"{len(self.others):,} files that have"
+        why = f"{files} no name of an image left out: {shown}{more}"
+        return (Problem("WARNING_NOT_AN_IMAGE_FILE", why, level="warning"),)
 
 
 def folder_entries(paths: Iterable[str]) -> FolderListing:
     """The labelled images of a folder, from the paths below it.
 
     The folder is split when every top folder is one of train, training, test, testing, val, valid, validation (in
-    any case) and holds only folders. `test/` is then the test set; `val/` is it only where there is no `test/`, and
+    any case) and holds no image itself. `test/` is then the test set; `val/` is it only where there is no `test/`, and
     otherwise joins the training images. Hidden files and folders, and those that systems leave behind (Thumbs.db,
-    desktop.ini, __MACOSX, …), are passed over without a word.
+    desktop.ini, __MACOSX, …), are passed over without a word. Files named like something else than an image, such as
+    README.txt or a.jpg.json, are no samples, good or bad: they are in `others`. A name without an ending may be an
+    image's.
 
     Args:
         paths: files, relative to the folder, with forward slashes, in any order; a path that ends with a slash is
             an empty folder.
     """
-    shown = sorted(path for path in paths if not any(_is_hidden(part) for part in path.rstrip("/").split("/")))
+    visible = sorted(path for path in paths if not any(_is_hidden(part) for part in path.rstrip("/").split("/")))
+    others = [path for path in visible if _is_named_otherwise(path)]
+    shown = [path for path in visible if not _is_named_otherwise(path)]
     tops = dict.fromkeys(path.split("/", 1)[0] for path in shown if "/" in path)
     files_in_side = [path for path in shown if path.count("/") == 1 and not path.endswith("/")]
     are_sides = bool(tops) and all(top.casefold() in _SIDES for top in tops)
@@ -127,7 +156,12 @@ def folder_entries(paths: Iterable[str]) -> FolderListing:
         label = folders[n_leading] if len(folders) > n_leading else None
         split = sides.get(folders[0]) if folders and is_split else None
         entries.append(_file_entry(path, label, split))
-    return FolderListing(tuple(entries), is_split, tuple(notes))
+    return FolderListing(tuple(entries), is_split, tuple(notes), tuple(others))
+
+
+def _is_named_otherwise(path: str) -> bool:
+    ending = _ENDING.search(path)
+    return ending is not None and ending[1].casefold() not in _PICTURE_ENDINGS
 
 
 def _is_hidden(name: str) -> bool:
@@ -229,7 +263,8 @@ def _rows(lines: Iterable[str], is_file: Callable[[str], bool]) -> Iterator[tupl
             break
     if not ahead:
         return
-    reader = csv.reader(_chain(ahead, stream), delimiter=_delimiter(ahead[-1], is_file))
+    # Not a generator of our own: one that ends early would close the stream, which is its owner's.
+    reader = csv.reader(itertools.chain(ahead, stream), delimiter=_delimiter(ahead[-1], is_file))
     while True:
         begins = reader.line_num + 1
         try:
@@ -241,11 +276,6 @@ def _rows(lines: Iterable[str], is_file: Callable[[str], bool]) -> Iterator[tupl
             continue
         if any(cells):
             yield begins, cells
-
-
-def _chain(ahead: list[str], stream: Iterator[str]) -> Iterator[str]:
-    yield from ahead
-    yield from stream
 
 
 def _delimiter(line: str, is_file: Callable[[str], bool]) -> str:

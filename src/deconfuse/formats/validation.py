@@ -127,7 +127,8 @@ def content_problems(
             problems.append(Problem(code, why, split="train" if split == "train" else "test"))
     n_labels = len(set(training_labels))
     if n_labels < MIN_LABELS:
-        why = f"the training images have {n_labels} labels; at least {MIN_LABELS} are needed"
+        had = "1 label" if n_labels == 1 else "no label"
+        why = f"the training images have {had}; at least {MIN_LABELS} are needed"
         problems.append(Problem("ERROR_MANIFEST_TOO_FEW_LABELS", why, split="train"))
     n_all = len(set(training_labels) | set(testing_labels or ()))
     if 0 < limits.max_labels < n_all:

@@ -14,24 +14,27 @@
 
 A finding about a rate is as important as the lower bound of that rate. A finding about labels as such is as important
 as the share of labels it concerns, times a weight: without test images .5, too few of them .2, under-represented .1.
-So a confusion that is certain to be frequent leads, and a set too small to say anything says so before it guesses.
+`in_order` puts the questions in the order in which a reader asks them, and the findings of each by importance: what is
+confused leads, and a set too small to say anything says so before single images are spoken of.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deconfuse.errors import Invalid
 from deconfuse.insights import balance
 from deconfuse.insights.confusions import Confusion, Confusions, confusions, entries
-from deconfuse.insights.wording import called, images, listing, name, number, percent, plural, rate, short
+from deconfuse.insights.wording import called, images, listing, name, percent, plural, rate, short
 from deconfuse.measure.matrix import OTHER, Matrix, Pair
 from deconfuse.measure.rates import wilson
+from deconfuse.measure.text import count_text as number
 
 Kind = Literal[
     "confusion",
@@ -103,8 +106,9 @@ def find(
     test_counts: Mapping[str, int] | None = None,
     rule: Rule = "highest",
     is_test: bool = True,
+    invented: NDArray[np.int64] | None = None,
 ) -> tuple[Finding, ...]:
-    """Everything worth saying about `matrix`, most important first; equal importance in the order of the list above.
+    """Everything worth saying about `matrix`, in the order of `in_order`.
 
     Args:
         matrix: the counts to read.
@@ -113,6 +117,7 @@ def find(
         test_counts: evaluated images by label, where they differ from the support of `matrix` (multi-label).
         rule: the rule by which `matrix` was counted.
         is_test: whether the images are test images, which only decides how they are called.
+        invented: int64[K, K] as `measure.scores.invented_in_addition` gives it, of label decisions; None where unknown.
 
     Raises:
         Invalid: `other_rule` has other labels than `matrix`.
@@ -122,41 +127,81 @@ def find(
     word = "test image" if is_test else "image"
     support = np.asarray(matrix.support, dtype=np.float64).tolist()
     counts: Mapping[str, float] = test_counts or dict(zip(matrix.labels, support, strict=True))
-    found = [*_confused(matrix), *_unlabelled(matrix), *_untrue(matrix), *_unjudged(counts, word)]
+    found = [*_confused(matrix, invented), *_unlabelled(matrix), *_untrue(matrix), *_unjudged(counts, word)]
     if train_counts is not None:
         found += _under_trained(train_counts, counts)
     if other_rule is not None:
         found += _disagreement(matrix, other_rule, rule)
-    return tuple(sorted(found, key=lambda finding: -finding.importance))
+    return in_order(found)
 
 
-def _confused(matrix: Matrix) -> Iterator[Finding]:
+def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """`findings` by the question they answer, then by falling importance.
+
+    1. What is confused, or got no label, by the lower bound of its rate; from the first pair on that a single image
+       stands for, after 2.
+    2. Labels without test images, with too few of them, or never trained.
+    3. Errors without a pattern; that nothing is confused.
+    4. Labels with fewer images than the others.
+    5. What another rule would change.
+    """
+    places: list[list[Finding]] = [[], [], [], [], []]
+    for finding in sorted(findings, key=lambda finding: -finding.importance):
+        places[_place(finding)].append(finding)
+    rates = places[0]
+    sure = next((i for i, finding in enumerate(rates) if _is_single(finding)), len(rates))
+    return (*rates[:sure], *places[1], *rates[sure:], *places[2], *places[3], *places[4])
+
+
+def _place(finding: Finding) -> int:
+    if finding.kind in ("no_test", "too_few_test"):
+        return 1
+    if finding.kind in ("scattered", "none_confused"):
+        return 2
+    if finding.kind in ("under_test", "under_train"):
+        counts = finding.evidence.get("counts")
+        return 3 if isinstance(counts, Mapping) and any(counts.values()) else 1
+    return 4 if finding.kind == "rules_disagree" else 0
+
+
+def _is_single(finding: Finding) -> bool:
+    """Whether it is a confusion of one image, which may be chance."""
+    return (
+        finding.kind == "confusion" and finding.evidence["certainty"] == "maybe" and finding.evidence["numerator"] == 1
+    )
+
+
+def _confused(matrix: Matrix, invented: NDArray[np.int64] | None) -> Iterator[Finding]:
     """One finding a confused pair, one for the errors without a pattern, or the one that says there are none."""
     found = confusions(matrix, limit=LIMIT, singles_up_to=MIN_LISTED)
     if not found.n_pairs:
         yield _none_confused(matrix)
         return
+    place = {label: k for k, label in enumerate(matrix.labels)}
     for pair in found.pairs:
-        yield _confusion(pair, matrix.unit)
+        added = None
+        if invented is not None and matrix.unit == "label decisions":
+            added = float(invented[place[pair.main.true], place[pair.main.predicted]])
+        yield _confusion(pair, matrix.unit, added)
     rest = found.n_pairs - len(found.pairs)
     if rest:
         n_rest = found.n_confused - sum(pair.main.count + pair.reverse.count for pair in found.pairs)
         yield _scattered(n_rest, rest, found, matrix.unit)
 
 
-def _confusion(pair: Confusion, unit: str) -> Finding:
+def _confusion(pair: Confusion, unit: str, added: float | None) -> Finding:
     main, reverse = pair.main, pair.reverse
     things = "images" if unit == "samples" else "decisions"
     is_few = main.support < balance.MIN_TEST or main.high - main.low > WIDE
     low, high = percent(main.low), percent(main.high)
     if is_few:
-        first = f"{_head(main, unit)}; with so few {things} the true rate may be anywhere from {low} to {high}."
+        first = f"{_head(main, unit, added)}; with so few {things} the true rate may be anywhere from {low} to {high}."
     elif pair.is_certain:
         share = rate(main.count, main.support)
-        first = f"{_head(main, unit)}: {share}, and the true rate is between {low} and {high}."
+        first = f"{_head(main, unit, added)}: {share}, and the true rate is between {low} and {high}."
     else:
         share = rate(main.count, main.support)
-        first = f"{_head(main, unit)}: {share}, and the true rate may be anywhere from {low} to {high}."
+        first = f"{_head(main, unit, added)}: {share}, and the true rate may be anywhere from {low} to {high}."
     if not pair.is_certain:
         second = "This may be chance."
     elif is_few:
@@ -174,17 +219,26 @@ def _confusion(pair: Confusion, unit: str) -> Finding:
         "reverse": _rate(reverse.count, reverse.support, low=reverse.low, high=reverse.high),
         "unit": unit,
     }
+    if added is not None:
+        evidence["invented_in_addition"] = _whole(added)
     sentence = f"{first} {second} {_other_way(pair, unit)}"
-    return Finding("confusion", sentence, evidence, (main.true, main.predicted), main.low, _confusion_advice(pair))
+    advice = _confusion_advice(pair) if unit == "samples" or not pair.is_certain else _decision_advice(main, added)
+    return Finding("confusion", sentence, evidence, (main.true, main.predicted), main.low, advice)
 
 
-def _head(pair: Pair, unit: str) -> str:
+def _head(pair: Pair, unit: str, added: float | None) -> str:
     """How often one label was taken for another, as the beginning of a sentence."""
     n_of_m = f"{number(pair.count)} of {number(pair.support)}"
     verb = plural(pair.count, "was", "were")
     if unit == "samples":
         return f"{n_of_m} {images(pair.support, pair.true)} {verb} called {called(pair.predicted)}"
-    return f"{n_of_m} label {plural(pair.support, 'decision')} on {_subject(pair.true)} {verb} {called(pair.predicted)}"
+    head = f"{n_of_m} label {plural(pair.support, 'decision')} on {_subject(pair.true)} {verb} {called(pair.predicted)}"
+    if added is None:
+        return head
+    if not added:
+        return f"{head}, said instead of it"
+    how = "invented in addition, with no label missed"
+    return f"{head}, {how}" if added == pair.count else f"{head} ({number(added)} of these {how})"
 
 
 def _other_way(pair: Confusion, unit: str) -> str:
@@ -220,6 +274,26 @@ def _confusion_advice(pair: Confusion) -> str:
     return (
         f"{first}. If the labels are right, add training images of {true} and {predicted} that show the difference, "
         "or make one label of the two if nobody needs the difference."
+    )
+
+
+def _decision_advice(pair: Pair, added: float | None) -> str:
+    """What to do about label decisions, by whether the label was said in addition or instead."""
+    true, predicted = called(pair.true), called(pair.predicted)
+    if added is None:
+        return (
+            "Look at these images for wrong or missing labels first. If the labels are right, add training images of "
+            f"{true} without {predicted}, and of {predicted} without {true}."
+        )
+    if 2 * added > pair.count:
+        return (
+            f"Look first whether {predicted} is missing among the labels of these images. If it is rightly not there, "
+            f"add training images of {true} without {predicted}; a higher threshold of {predicted} would invent it "
+            "less often, and miss it more often."
+        )
+    return (
+        "Look at these images for wrong labels first. If the labels are right, add training images of "
+        f"{true} and of {predicted} that show the difference; a lower threshold of {true} would miss it less often."
     )
 
 

@@ -1,4 +1,4 @@
-"""Numbers and labels as English: counts, shares, plurals, lists, and how a label is written inside a sentence."""
+"""Numbers and labels as English: shares, plurals, lists, and how a label is written inside a sentence."""
 
 from __future__ import annotations
 
@@ -7,21 +7,10 @@ import re
 from collections.abc import Sequence
 
 from deconfuse.measure.matrix import OTHER
+from deconfuse.measure.text import UNDEFINED_TEXT, percent_text, percent_units
 
 _PLAIN = re.compile(r"[^\W\d_][^\W\d]*(?:-[^\W\d]+)*")
 _LISTED = 6
-
-
-def number(value: float) -> str:
-    """A count: whole numbers with thousands separators, weights with at most two decimals.
-
-    Example:
-        >>> number(1234), number(12.5), number(3.0)
-        ('1,234', '12.5', '3')
-    """
-    if float(value).is_integer():
-        return f"{int(value):,}"
-    return f"{value:,.2f}".rstrip("0").rstrip(".")
 
 
 def percent(share: float) -> str:
@@ -31,8 +20,7 @@ def percent(share: float) -> str:
         >>> percent(0.125), percent(0.135), percent(float("nan"))
         ('12 %', '14 %', '–')
     """
-    # Ten decimals of a percent decide what is a half: 0.145 * 100 must not fall below 14.5 by its last bit.
-    return "–" if math.isnan(share) else f"{round(round(share * 100, 10))} %"
+    return UNDEFINED_TEXT if math.isnan(share) else f"{percent_units(share, 1)} %"
 
 
 def rate(numerator: float, denominator: float) -> str:
@@ -42,11 +30,7 @@ def rate(numerator: float, denominator: float) -> str:
         >>> rate(1, 1000), rate(999, 1000), rate(0, 9)
         ('under 1 %', 'over 99 %', '0 %')
     """
-    share = numerator / denominator if denominator else float("nan")
-    text = percent(share)
-    if text == "0 %" and numerator > 0:
-        return "under 1 %"
-    return "over 99 %" if text == "100 %" and numerator < denominator else text
+    return percent_text(numerator, denominator, sign=" %").replace("<", "under ").replace(">", "over ")
 
 
 def plural(count: float, one: str, many: str = "") -> str:

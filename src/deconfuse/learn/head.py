@@ -13,7 +13,7 @@ What a head does not do: choose its penalty or its temperature (`learn.trial`), 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -117,10 +117,8 @@ def fit_head(
     labels: Sequence[str],
     multi_label: bool,
     penalty: float,
-    temperature: float = 1.0,
-    pool: Executor | None = None,
 ) -> Head:
-    """The head that minimises the penalised log loss on these rows.
+    """The head that minimises the penalised log loss on these rows, at temperature 1.
 
     Args:
         embeddings: float32[n, d], one row an image.
@@ -129,8 +127,6 @@ def fit_head(
         multi_label: independent sigmoids if true, else a softmax.
         penalty: above 0; multiplies half the sum of the squared weights, while the loss is a mean over rows. The bias
             is the weight of a constant feature of `CONSTANT` and penalised like the others.
-        temperature: kept in the head as it is.
-        pool: where blocks of rows are worked on; None works on them one after the other.
 
     Raises:
         Invalid: shapes do not fit, a value is not finite, or a row's truth is not possible.
@@ -141,16 +137,10 @@ def fit_head(
     order = np.arange(len(embeddings))
     frame = frame_of(embeddings, order)
     features, targets = frame.features(embeddings, order), np.ascontiguousarray(truth.T, dtype=np.float32)
-
-    def fit(pool: Executor) -> Head:
+    with ThreadPoolExecutor(1) as pool:
         rows = rows_of(features, targets, multi_label=multi_label, pool=pool)
         weights = fit_weights(rows, np.ones((1, len(order)), dtype=np.float32), penalty)[0]
-        return frame.head(weights, labels=tuple(labels), temperature=temperature, multi_label=multi_label)
-
-    if pool is not None:
-        return fit(pool)
-    with ThreadPoolExecutor(1) as single:
-        return fit(single)
+    return frame.head(weights, labels=tuple(labels), temperature=1.0, multi_label=multi_label)
 
 
 def fit_weights(rows: Rows, row_weights: Float32, penalty: float) -> Float32:

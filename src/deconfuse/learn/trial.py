@@ -263,9 +263,12 @@ class _Course:
         for label, row in zip(labels, self.rows.targets > 0, strict=True):
             homes = np.unique(self.fold[row])
             if len(homes) == 1:
+                n = int(row.sum())
+                start = "The one training image" if n == 1 else f"All {n:,} training images"
+                them = "shares no fold with another" if n == 1 else "share one fold"
+                judged = "it" if n == 1 else "them"
                 notes.append(
-                    f"All {int(row.sum())} training images of {label} share one fold, so the head that judged "
-                    "them had seen none of that label."
+                    f"{start} of {label} {them}, so the head that judged {judged} had seen none of that label."
                 )
         return tuple(notes)
 

@@ -44,8 +44,6 @@ Unit = Literal["samples", "label decisions"]
 Counts = NDArray[Any]
 """int64, or float64 where samples have weights."""
 
-UNIT_KEY = b"deconfuse.unit"
-
 SPARSE_BLOCK = 1 << 24
 """Rows whose keys are sorted together; 64 MiB of keys below 65,536 labels."""
 
@@ -349,7 +347,7 @@ def _columns(cells: Any) -> tuple[Column, Column, Counts, tuple[str, ...] | None
             raise Invalid("cells", "each cell must be (true label, predicted label, count)")
         true, predicted, counts = (list(values) for values in zip(*rows, strict=True)) if rows else ([], [], [])
         return column(true, "true"), column(predicted, "predicted"), _check_counts(np.array(counts)), None, "samples"
-    from deconfuse.tables import CELLS, LABELS_KEY
+    from deconfuse.tables import CELLS, LABELS_KEY, UNIT_KEY
 
     for name in CELLS.names:
         if name not in cells.column_names:
@@ -390,11 +388,11 @@ def cells_table(
     """
     import pyarrow as pa
 
-    from deconfuse.tables import CELLS, LABELS_KEY
+    from deconfuse.tables import CELLS, LABELS_KEY, UNIT_KEY, WEIGHTED_CELLS
 
     true, predicted, counts = cells
     names = pa.array([*labels, None], pa.string())
-    schema = CELLS.set(2, CELLS.field(2).with_type(pa.int64() if counts.dtype.kind == "i" else pa.float64()))
+    schema = CELLS if counts.dtype.kind == "i" else WEIGHTED_CELLS
     metadata = {LABELS_KEY: json.dumps(list(labels), ensure_ascii=False).encode(), UNIT_KEY: unit.encode()}
     columns = [names.take(pa.array(true)), names.take(pa.array(predicted)), pa.array(counts)]
     return pa.Table.from_arrays(columns, schema=schema.with_metadata(metadata))

@@ -1,9 +1,10 @@
 """How sure the numbers are.
 
-Rates (recall, precision, a cell's share, accuracy) carry Wilson's interval (`measure.rates`). Scores without a formula
-of their own (F1, means over labels, kappa, MCC) carry the middle 95 % of what they are in tables that could have been
-counted instead, less the drift of drawing: scores that are not linear in the counts, above all the mean of many
-precisions, are on average higher or lower in a drawn table than in the table it was drawn around.
+Rates (recall, precision, a cell's share, accuracy) carry Wilson's interval, and so does the F1 of a label by way of
+Jaccard's index (`measure.rates`). Scores without a formula of their own (means over labels, kappa, MCC) carry the
+middle 95 % of what they are in tables that could have been counted instead, less the drift of drawing: scores that are
+not linear in the counts, above all the mean of many precisions, are on average higher or lower in a drawn table than in
+the table it was drawn around.
 
 Each row of such a table, given its support n, is drawn from a Dirichlet distribution around its counts:
 
@@ -26,8 +27,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from deconfuse.errors import Invalid
 from deconfuse.measure.matrix import ConfusionMatrix, Matrix
-from deconfuse.measure.rates import Ends, wilson
-from deconfuse.measure.scores import kappa, label_scores, margins, mcc, overall
+from deconfuse.measure.rates import Ends, wilson, wilson_f1
+from deconfuse.measure.scores import kappa, label_scores, label_scores_from_binary, macro, margins, mcc, overall
 
 Floats = NDArray[np.float64]
 
@@ -35,6 +36,9 @@ HELD = 4_000_000
 """Numbers drawn and held at a time."""
 
 _NEGLIGIBLE = 1e-4
+
+_BORROWED = 2
+_AGAINST_CERTAINTY = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ class Intervals:
         level: the share of such intervals that cover the truth.
         precision: float64[K] lower and upper ends, Wilson.
         recall: the same.
-        f1: the same, from Dirichlet draws.
+        f1: the same, by `wilson_f1`.
         accuracy: Wilson.
         macro_precision: mean over labels, from Dirichlet draws.
         macro_recall: the same.
@@ -89,7 +93,7 @@ def intervals(matrix: Matrix, *, rng: np.random.Generator, draws: int = 2000, le
     Raises:
         Invalid: level outside (0, 1), or fewer than one draw.
 
-    Source: see `wilson` and `dirichlet_draws`. How often such intervals cover the truth is measured in
+    Source: see `wilson`, `wilson_f1` and `dirichlet_draws`. How often such intervals cover the truth is measured in
         `tests/laws/test_intervals_laws.py`.
     """
     scores, values = label_scores(matrix), overall(matrix)
@@ -103,7 +107,7 @@ def intervals(matrix: Matrix, *, rng: np.random.Generator, draws: int = 2000, le
     has_samples = scores.support > 0
     is_called = has_samples & (scores.predicted > 0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        f1 = 2 * correct / (support + predicted)
+        f1 = 2 * correct[has_samples] / (support[has_samples] + predicted[has_samples])
         recall = correct[has_samples] / support[has_samples]
         precision = correct[is_called] / predicted[is_called]
     whole = all_correct.sum(axis=0), drawn.support, all_predicted.T
@@ -112,11 +116,11 @@ def intervals(matrix: Matrix, *, rng: np.random.Generator, draws: int = 2000, le
         level=level,
         precision=wilson(scores.true_positives, scores.predicted, level=level),
         recall=wilson(scores.true_positives, scores.support, level=level),
-        f1=_ends(scores.f1, f1, level),
+        f1=wilson_f1(scores.true_positives, scores.support, scores.predicted, level=level),
         accuracy=Interval(values.accuracy, float(low), float(high)),
         macro_precision=_around(values.precision, precision, level),
         macro_recall=macro_recall,
-        macro_f1=_around(values.f1, f1[has_samples], level),
+        macro_f1=_around(values.f1, f1, level),
         balanced_accuracy=macro_recall,
         kappa=_around(values.kappa, kappa(*whole)[None], level, lowest=-1),
         mcc=_around(values.mcc, mcc(*whole)[None], level, lowest=-1),
@@ -147,6 +151,61 @@ def _around(value: float, draws: Floats, level: float, *, lowest: float = 0) -> 
         return Interval(value, float("nan"), float("nan"))
     low, high = _ends(np.array([value]), draws.mean(axis=0)[None], level, lowest=lowest)
     return Interval(value, float(low[0]), float(high[0]))
+
+
+def binary_intervals(
+    binary: ArrayLike, *, rng: np.random.Generator, draws: int = 2000, level: float = 0.95
+) -> tuple[Ends, tuple[Interval, Interval, Interval]]:
+    """The interval of each label's F1 (`wilson_f1`), and of mean F1, precision and recall, of a multi-label model.
+
+    Of the t samples that a rate is about (those that have the label; that were called it; that have it or were called
+    it) a share are hits. That share is drawn from a Beta distribution, labels independently of each other, and the
+    draws are moved so that their middle scores what was counted. The support of a label is as much a matter of chance
+    as its hits, so nothing is drawn given it.
+
+        pooled = (hits of all labels + 2) / (samples of all labels + 4)
+        centre = (hits + 2 pooled) / (t + 2)
+        sum of the weights = t - 1 - t² / (t + 2)²     at least 0.05
+
+    Many labels have a handful of samples and no error among them. Taken alone they would look sure; so each borrows
+    two samples from all labels together, which two hits and two misses keep from being all right. With that sum the
+    draws vary as samples of size t do, the borrowed ones allowed for.
+
+    Args:
+        binary: [K, 2, 2] as `measure.scores.binary_counts` gives it.
+        rng: where chance comes from.
+        draws: how many rates of each label.
+        level: share of such intervals that cover the truth, strictly between 0 and 1.
+
+    Source: two hits and two misses: A. Agresti, B. A. Coull, American Statistician 52 (1998) 119-126; borrowing:
+        B. Efron, C. Morris, JASA 70 (1975) 311-319; F1 from Jaccard's index as in `wilson_f1`. The sum is the one at
+        which centre (1 - centre) / (sum + 1) is on average p (1 - p) / t. How often such intervals cover the truth is
+        measured in `tests/laws/test_intervals_laws.py`.
+    """
+    scores = label_scores_from_binary(binary)
+    hits, support, predicted = scores.true_positives, scores.support, scores.predicted
+    seen = support > 0
+    called = seen & (predicted > 0)
+    jaccard, precision, recall = (
+        _drawn_shares(hits[which], trials[which], rng, draws)
+        for which, trials in ((seen, support + predicted - hits), (called, predicted), (seen, support))
+    )
+    centre = macro(scores)
+    means = (
+        _around(centre.f1, 2 * jaccard / (1 + jaccard), level),
+        _around(centre.precision, precision, level),
+        _around(centre.recall, recall, level),
+    )
+    return wilson_f1(hits, support, predicted, level=level), means
+
+
+def _drawn_shares(hits: Floats, trials: Floats, rng: np.random.Generator, draws: int) -> Floats:
+    """[m, draws + 1]: shares that could have been counted instead of hits / trials, and last these themselves."""
+    pooled = (hits.sum() + _AGAINST_CERTAINTY) / (trials.sum() + 2 * _AGAINST_CERTAINTY)
+    centre = (hits + _BORROWED * pooled) / (trials + _BORROWED)
+    total = np.maximum(trials - 1 - (trials / (trials + _BORROWED)) ** 2, 0.05)
+    drawn = rng.beta(centre * total, (1 - centre) * total, (draws, len(hits))).T
+    return np.column_stack([drawn, hits / trials])
 
 
 def mcnemar(b: ArrayLike, c: ArrayLike) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Label values to small integers, whatever they come in (lists, NumPy, pandas, Arrow), and to other places.
+"""Label values to small integers, whatever they come in: lists, NumPy, pandas, Arrow.
 
 A `Column` keeps the values as they are and knows which whole number ("raw code") each row has and which label value
 stands for it. Nothing is counted here; `measure.counting` puts raw codes through a lookup table, block by block, so

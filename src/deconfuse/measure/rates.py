@@ -78,6 +78,37 @@ def wilson(hits: ArrayLike, trials: ArrayLike, *, level: float = 0.95) -> Ends:
     return low[()], high[()]
 
 
+def wilson_f1(hits: ArrayLike, support: ArrayLike, predicted: ArrayLike, *, level: float = 0.95) -> Ends:
+    """The interval of F1: (low, high), each in 0..1, with the broadcast shape of the arguments.
+
+    Of the samples that have the label or were called it, the share of those that did both is Jaccard's index
+    J = hits / (support + predicted - hits). It is a proportion, so it has Wilson's interval; F1 = 2 J / (1 + J) only
+    grows with J, so the ends of the one are the ends of the other.
+
+    Args:
+        hits: samples that have the label and were called it.
+        support: samples that have it; where there is none, F1 is undefined and so are its ends (NaN, NaN).
+        predicted: samples that were called it.
+        level: share of such intervals that cover the truth, strictly between 0 and 1.
+
+    Raises:
+        Invalid: hits outside 0..support or 0..predicted, or level outside (0, 1).
+
+    Example:
+        >>> low, high = wilson_f1(14, 14, 14)
+        >>> print(f"{low:.2f} {high:.2f}")
+        0.88 1.00
+
+    Source: `wilson`; an interval goes through a monotone function end by end. How often such intervals cover the truth
+        is measured in `tests/laws/test_intervals_laws.py`.
+    """
+    k, n, p = (np.asarray(counts, np.float64) for counts in (hits, support, predicted))
+    if not bool(np.all(k <= np.minimum(n, p) * (1 + 1e-9))):
+        raise Invalid("hits", "every number of hits must lie between 0 and the samples of its label")
+    low, high = (2 * end / (1 + end) for end in wilson(k, n + p - k, level=level))
+    return np.where(n > 0, low, np.nan)[()], np.where(n > 0, high, np.nan)[()]
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """One confusion with its evidence.

@@ -101,8 +101,13 @@ class Overall:
     total: float
 
 
-def label_scores(matrix: Matrix) -> LabelScores:
+def label_scores(matrix: Matrix, *, binary: ArrayLike | None = None) -> LabelScores:
     """Precision, recall and F1 of each label of a matrix.
+
+    Args:
+        matrix: what was counted.
+        binary: of a multi-label model, whose matrix counts label decisions and not images: the table of each label as
+            `binary_counts` gives it, which is then scored instead.
 
     Source: C. J. van Rijsbergen, Information Retrieval (1979), ch. 7; AWS, Rekognition Custom Labels guide,
         "Metrics for evaluating your model".
@@ -111,6 +116,8 @@ def label_scores(matrix: Matrix) -> LabelScores:
         >>> label_scores(ConfusionMatrix(("a", "b"), np.array([[3, 1, 0], [0, 0, 0], [0, 0, 0]]))).recall.tolist()
         [0.75, nan]
     """
+    if binary is not None:
+        return label_scores_from_binary(binary)
     return _label_scores(matrix.correct, matrix.support, matrix.predicted_counts)
 
 
@@ -151,6 +158,33 @@ def binary_counts(truth: ArrayLike, predicted: ArrayLike) -> NDArray[np.int64]:
     missed = np.count_nonzero(t, axis=0) - hits
     false = np.count_nonzero(p, axis=0) - hits
     return np.stack([len(t) - hits - missed - false, false, missed, hits], axis=-1).reshape(-1, 2, 2).astype(np.int64)
+
+
+def invented_in_addition(truth: ArrayLike, predicted: ArrayLike) -> NDArray[np.int64]:
+    """int64[K, K]: samples with label i of which no label was missed and label j was invented in addition.
+
+    In the cell (i, j) of the multi-label confusion matrix these are counted together with the samples on which i was
+    missed and j invented; this tells them apart.
+
+    Args:
+        truth: bool[n, K], the true labels of each sample.
+        predicted: bool[n, K], its predicted labels.
+
+    Raises:
+        Invalid: not two tables of one shape.
+
+    Example:
+        >>> invented_in_addition([[1, 0], [1, 0]], [[1, 1], [0, 1]]).tolist()
+        [[0, 1], [0, 0]]
+
+    Source: the case "no label missed" of Heydarian, Doyle, Samavi, IEEE Access 10 (2022) 19083-19095.
+    """
+    t, p = np.asarray(truth, bool), np.asarray(predicted, bool)
+    if t.ndim != 2 or t.shape != p.shape:
+        raise Invalid("predicted", f"two tables of one shape are needed; got {t.shape} and {p.shape}")
+    is_complete = ~(t & ~p).any(axis=1)
+    invented = (p & ~t)[is_complete].astype(np.float64)
+    return np.asarray(t[is_complete].astype(np.float64).T @ invented, np.int64)
 
 
 def macro(scores: LabelScores) -> Macro:

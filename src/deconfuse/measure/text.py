@@ -1,4 +1,4 @@
-"""Numbers as people read them, and a matrix as a plain HTML table: what a notebook shows without a script."""
+"""Numbers as people read them, the same in every view, and a matrix as a plain HTML table for a notebook."""
 
 from __future__ import annotations
 
@@ -9,33 +9,58 @@ from deconfuse.measure.counting import Counts, Unit
 from deconfuse.measure.rates import Pair
 
 NO_LABEL_TEXT = "(no label)"
+UNDEFINED_TEXT = "–"
 
 
-def number_text(value: float) -> str:
-    """A count for people: whole numbers with thousands separators, weights to three digits after the point.
-
-    Example:
-        >>> number_text(1234567), number_text(0.25)
-        ('1,234,567', '0.25')
-    """
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.3f}".rstrip("0").rstrip(".")
-
-
-def percent_text(share: float) -> str:
-    """A share for people: whole percent, rounded half to even; never "0 %" or "100 %" for what is not quite that.
+def count_text(count: float) -> str:
+    """A count for people: whole numbers in full with separators, weighted counts with up to two decimals.
 
     Example:
-        >>> percent_text(0.125), percent_text(0.001), percent_text(0.999), percent_text(float("nan"))
-        ('12 %', '<1 %', '>99 %', '–')
+        >>> count_text(1234567), count_text(2.5), count_text(0.001)
+        ('1,234,567', '2.5', '<0.01')
     """
-    if share != share:
-        return "–"
-    rounded = round(share * 100)
-    if rounded == 0 and share > 0:
-        return "<1 %"
-    if rounded == 100 and share < 1:
-        return ">99 %"
-    return f"{rounded} %"
+    value = float(count)
+    if value.is_integer():
+        return f"{int(count):,}"
+    if 0 < value < 0.005:
+        return "<0.01"
+    return f"{value:,.2f}".rstrip("0").rstrip(".")
+
+
+def percent_units(count: float, denominator: float, *, decimals: int = 0) -> int:
+    """`count` of `denominator` (above 0) in whole units of a percent's last decimal, rounded half to even.
+
+    Example:
+        >>> percent_units(575, 1000), percent_units(0.145, 1), percent_units(1, 3, decimals=1)
+        (58, 14, 333)
+    """
+    scale: int = 100 * 10**decimals
+    if float(count).is_integer() and float(denominator).is_integer():
+        # In whole numbers: 57.5 % of 1,000 is 575, which as a float quotient times 100 would be below the half.
+        whole, remainder = divmod(scale * int(count), int(denominator))
+        twice = 2 * remainder
+        return whole + (twice > int(denominator) or (twice == int(denominator) and whole % 2 == 1))
+    # Ten decimals decide what is a half: 0.145 * 100 must not fall below 14.5 by its last bit.
+    return round(round(scale * count / denominator, 10))
+
+
+def percent_text(count: float, denominator: float, *, decimals: int = 0, sign: str = "%") -> str:
+    """`count` of `denominator` as a percentage, rounded half to even; "–" where nothing was counted.
+
+    A share that is not nothing is never shown as 0 %, and one that is not everything never as 100 %.
+
+    Example:
+        >>> percent_text(5, 200), percent_text(7, 200), percent_text(1, 1000), percent_text(999, 1000, sign=" %")
+        ('2%', '4%', '<1%', '>99 %')
+    """
+    if not denominator:
+        return UNDEFINED_TEXT
+    units, scale = percent_units(count, denominator, decimals=decimals), 10**decimals
+    if units == 0 and count > 0:
+        return f"<{1 / scale:.{decimals}f}{sign}"
+    if units == 100 * scale and count < denominator:
+        return f">{100 - 1 / scale:.{decimals}f}{sign}"
+    return f"{units / scale:.{decimals}f}{sign}"
 
 
 def html_table(labels: tuple[str, ...], counts: Counts, unit: Unit) -> str:
@@ -54,9 +79,9 @@ def html_table(labels: tuple[str, ...], counts: Counts, unit: Unit) -> str:
     for i in range(rows):
         support = counts[i].sum().item()
         cells = "".join(f"<td>{_cell(counts[i, j].item(), support)}</td>" for j in range(columns))
-        lines.append(f"<tr><th scope='row'>{names[i]}</th><td>{number_text(support)}</td>{cells}</tr>")
+        lines.append(f"<tr><th scope='row'>{names[i]}</th><td>{count_text(support)}</td>{cells}</tr>")
     return (
-        f"<table><caption>{number_text(counts.sum().item())} {unit}; share of the true label below each count</caption>"
+        f"<table><caption>{count_text(counts.sum().item())} {unit}; share of the true label below each count</caption>"
         "<thead><tr><th rowspan='2'>True</th><th rowspan='2'>Support</th>"
         f"<th colspan='{max(columns, 1)}'>Predicted</th></tr>"
         f"<tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
@@ -73,12 +98,12 @@ def html_pairs(pairs: Sequence[Pair], n_labels: int, total: float, unit: Unit) -
         unit: of the counts.
     """
     lines = "".join(
-        f"<tr><th scope='row'>{html.escape(pair.true)}</th><td>{number_text(pair.support)}</td>"
+        f"<tr><th scope='row'>{html.escape(pair.true)}</th><td>{count_text(pair.support)}</td>"
         f"<td>{html.escape(pair.predicted)}</td><td>{_cell(pair.count, pair.support)}</td></tr>"
         for pair in pairs
     )
     return (
-        f"<table><caption>{n_labels} labels, {number_text(total)} {unit}; the most confused pairs, "
+        f"<table><caption>{n_labels} labels, {count_text(total)} {unit}; the most confused pairs, "
         f"share of the true label below each count</caption>"
         f"<thead><tr><th>True</th><th>Support</th><th>Predicted</th><th>Count</th></tr></thead>"
         f"<tbody>{lines}</tbody></table>"
@@ -88,4 +113,4 @@ def html_pairs(pairs: Sequence[Pair], n_labels: int, total: float, unit: Unit) -
 def _cell(count: float, support: float) -> str:
     if not count:
         return "0"
-    return f"{number_text(count)}<br><small>{html.escape(percent_text(count / support))}</small>"
+    return f"{count_text(count)}<br><small>{html.escape(percent_text(count, support, sign=' %'))}</small>"

@@ -30,18 +30,17 @@ from PIL import Image, ImageDraw, ImageFont
 
 from deconfuse.errors import Invalid
 from deconfuse.measure.matrix import Matrix
+from deconfuse.measure.text import UNDEFINED_TEXT, count_text, percent_text
 from deconfuse.report.colors import BLACK, FAINT, NOTHING, Rgb, cell_rgb, hex_color, ink_rgb
 from deconfuse.report.grid import (
     DENOMINATORS,
-    UNDEFINED_TEXT,
+    UNITS,
     ZERO_TEXT,
     Grid,
     Normalize,
     Orientation,
-    count_text,
     grid,
     label_text,
-    percent_text,
     short_count_text,
 )
 from deconfuse.report.terminal import columns as text_columns
@@ -253,14 +252,14 @@ def _colors(shown: Grid) -> NDArray[np.uint8]:
 def _sentence(shown: Grid) -> str:
     n = sum(label is not None for label in shown.rows)
     right = shown.counts[shown.is_right].sum()
-    what = "label decisions" if shown.unit == "label decisions" else "images"
+    what = UNITS[shown.unit]
     return (
         f"Confusion matrix of {n:,} labels: {count_text(right)} of {count_text(shown.counts.sum())} {what} are right."
     )
 
 
 def _footer(shown: Grid, plan: _Plan) -> list[str]:
-    what = "label decisions" if shown.unit == "label decisions" else "images"
+    what = UNITS[shown.unit]
     share = DENOMINATORS[shown.normalize]
     if not plan.lines:
         numbers = "Colours"

@@ -17,22 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deconfuse.measure.intervals import Interval, Intervals, intervals
+from deconfuse.measure.intervals import Interval, binary_intervals, intervals
 from deconfuse.measure.matrix import Matrix
-from deconfuse.measure.rates import wilson
-from deconfuse.measure.scores import label_scores, label_scores_from_binary, macro, overall
+from deconfuse.measure.rates import wilson, wilson_f1
+from deconfuse.measure.scores import label_scores, macro, overall
+from deconfuse.measure.text import UNDEFINED_TEXT, count_text, percent_text
 from deconfuse.report.colors import cell_rgb, hex_color, ink_rgb
-from deconfuse.report.grid import (
-    DENOMINATORS,
-    UNDEFINED_TEXT,
-    Grid,
-    Normalize,
-    Orientation,
-    count_text,
-    grid,
-    label_text,
-    percent_text,
-)
+from deconfuse.report.grid import DENOMINATORS, UNITS, Grid, Normalize, Orientation, grid, label_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -124,6 +115,7 @@ def matrix_json(
     notes: Sequence[str] = (),
     binary: NDArray[np.int64] | None = None,
     n_pairs: int = 50,
+    is_exact: bool = True,
 ) -> str:
     """Everything that is known about the matrix, as one JSON object, ended by a line feed.
 
@@ -139,6 +131,7 @@ def matrix_json(
         notes: sentences that a reader of the numbers must know.
         binary: int64[K, 2, 2] of a multi-label evaluation; the scores of labels then come from it.
         n_pairs: how many of the most confused pairs are named.
+        is_exact: whether the counts are counts; otherwise they are shares, and have no intervals.
     """
     drawn = _drawn(matrix, binary)
     content: dict[str, Any] = {
@@ -152,9 +145,10 @@ def matrix_json(
         "thresholds": None
         if thresholds is None
         else {label: _plain(value) for label, value in zip(matrix.labels, thresholds, strict=True)},
+        "is_exact": is_exact,
         "total": _plain(matrix.total),
         "overall": _overall_json(matrix, binary, drawn),
-        "label_scores": _label_scores_json(matrix, binary, drawn),
+        "label_scores": _label_scores_json(matrix, binary),
         "most_confused": [
             {
                 "true_label": pair.true,
@@ -171,6 +165,8 @@ def matrix_json(
         "notes": list(notes),
         "problems": [_problem_json(problem) for problem in problems],
     }
+    if not is_exact:
+        content = _without_intervals(content)
     head = json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False)
     # One cell a line keeps the file readable, and half the size of an indented one.
     lines = (json.dumps(cell, ensure_ascii=False, allow_nan=False) for cell in _cells_json(matrix, normalize))
@@ -202,28 +198,25 @@ def _stamp_json(stamp: Stamp | None) -> dict[str, Any] | None:
 _DRAWN = ("macro_precision", "macro_recall", "macro_f1", "balanced_accuracy", "kappa", "mcc")
 
 
-def _overall_json(matrix: Matrix, binary: NDArray[np.int64] | None, drawn: Intervals | None) -> dict[str, Any]:
+def _overall_json(matrix: Matrix, binary: NDArray[np.int64] | None, drawn: Mapping[str, Interval]) -> dict[str, Any]:
     scores = overall(matrix)
     right, total = float(matrix.correct.sum()), float(matrix.total)
     found: dict[str, Any] = {"accuracy": _rate_json(right, total)}
+    means = macro(label_scores(matrix, binary=binary))
     averages = {
-        "macro_precision": scores.precision,
-        "macro_recall": scores.recall,
-        "macro_f1": scores.f1,
+        "macro_precision": means.precision,
+        "macro_recall": means.recall,
+        "macro_f1": means.f1,
         "weighted_f1": scores.weighted_f1,
         "micro_f1": scores.micro_f1,
         "balanced_accuracy": scores.balanced_accuracy,
         "kappa": scores.kappa,
         "mcc": scores.mcc,
     }
-    if binary is not None:
-        # The label-to-label matrix counts decisions, not images: averages over labels come from each label's own table.
-        each = macro(label_scores_from_binary(binary))
-        averages |= {"macro_precision": each.precision, "macro_recall": each.recall, "macro_f1": each.f1}
     for name, value in averages.items():
         found[name] = {"value": _plain(value)}
         if name in _DRAWN:
-            interval: Interval | None = None if drawn is None else getattr(drawn, name)
+            interval = drawn.get(name)
             found[name]["low"] = None if interval is None else _plain(interval.low)
             found[name]["high"] = None if interval is None else _plain(interval.high)
     return found
@@ -232,19 +225,21 @@ def _overall_json(matrix: Matrix, binary: NDArray[np.int64] | None, drawn: Inter
 _MOST_LABELS_DRAWN = 1000
 
 
-def _drawn(matrix: Matrix, binary: NDArray[np.int64] | None) -> Intervals | None:
-    """Intervals from draws; None for the matrix of a multi-label evaluation, and where drawing would take seconds."""
-    if binary is not None or len(matrix.labels) > _MOST_LABELS_DRAWN or not matrix.total:
-        return None
-    return intervals(matrix, rng=np.random.default_rng(0))
+def _drawn(matrix: Matrix, binary: NDArray[np.int64] | None) -> Mapping[str, Interval]:
+    """Intervals, by name, of averages that have no formula; none where drawing would take seconds."""
+    if len(matrix.labels) > _MOST_LABELS_DRAWN or not matrix.total:
+        return {}
+    rng = np.random.default_rng(0)
+    if binary is not None:
+        _, means = binary_intervals(binary, rng=rng)
+        return dict(zip(("macro_f1", "macro_precision", "macro_recall"), means, strict=True))
+    found = intervals(matrix, rng=rng)
+    return {name: getattr(found, name) for name in _DRAWN}
 
 
-def _label_scores_json(
-    matrix: Matrix, binary: NDArray[np.int64] | None, drawn: Intervals | None
-) -> list[dict[str, Any]]:
-    scores = label_scores(matrix) if binary is None else label_scores_from_binary(binary)
-    unknown = np.full(len(matrix.labels), math.nan)
-    low, high = (unknown, unknown) if drawn is None else drawn.f1
+def _label_scores_json(matrix: Matrix, binary: NDArray[np.int64] | None) -> list[dict[str, Any]]:
+    scores = label_scores(matrix, binary=binary)
+    low, high = wilson_f1(scores.true_positives, scores.support, scores.predicted)
     return [
         {
             "label": label,
@@ -254,6 +249,7 @@ def _label_scores_json(
             "recall": _rate_json(scores.true_positives[k], scores.support[k]),
             "precision": _rate_json(scores.true_positives[k], scores.predicted[k]),
             "f1": {"value": _plain(scores.f1[k]), "low": _plain(low[k]), "high": _plain(high[k])},
+            **({} if binary is None else {"binary": binary[k].tolist()}),
         }
         for k, label in enumerate(matrix.labels)
     ]
@@ -287,6 +283,12 @@ def _plain(value: Any) -> int | float | None:
     if not math.isfinite(number):
         return None
     return int(number) if number.is_integer() and abs(number) < 2**53 else number
+
+
+def _without_intervals(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: None if key in ("low", "high") else _without_intervals(item) for key, item in value.items()}
+    return [_without_intervals(item) for item in value] if isinstance(value, list) else value
 
 
 def _plain_tree(value: Any) -> Any:
@@ -340,7 +342,7 @@ def _texts(shown: Grid, row: int) -> list[str]:
 
 
 def _cell_sentence(shown: Grid) -> str:
-    what = "label decisions" if shown.unit == "label decisions" else "images"
+    what = UNITS[shown.unit]
     content = DENOMINATORS[shown.normalize]
     if shown.normalize == "none":
         content = f"{what} ({content})"

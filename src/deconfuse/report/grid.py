@@ -1,10 +1,10 @@
-"""The table that a static view of a matrix draws: rows, columns, counts, shares, and how each number is spelled.
+"""The table that a static view of a matrix draws: rows, columns, counts, shares, and how its numbers are spelled.
 
-Terminal, files and pictures show the same table; this is the one place that decides its orientation, its
-denominator and its rounding. Counts stay counts; a share knows its numerator and denominator, so that percentages
-are rounded exactly.
+Terminal, files and pictures show the same table; this is the one place that decides its orientation and its
+denominator. Counts stay counts; a share knows its numerator and denominator, so that `measure.text` can round
+percentages exactly.
 
-Who calls it: report.text, report.exports, report.drawing.
+Who calls it: report.table, report.text, report.exports, report.drawing.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 
 from deconfuse.errors import Invalid, LimitExceeded
 from deconfuse.measure.matrix import Cells, Matrix
-from deconfuse.measure.text import NO_LABEL_TEXT
+from deconfuse.measure.text import NO_LABEL_TEXT, UNDEFINED_TEXT, percent_text
 
 Normalize = Literal["none", "true", "pred", "all"]
 Orientation = Literal["true", "aws"]
 
-UNDEFINED_TEXT = "–"
 ZERO_TEXT = "·"
 
 DENOMINATORS: dict[str, str] = {
@@ -33,6 +32,9 @@ DENOMINATORS: dict[str, str] = {
     "all": "share of all",
 }
 """What a share is a share of, in words, by normalisation."""
+
+UNITS: dict[str, str] = {"samples": "images", "label decisions": "label decisions"}
+"""What is counted, in words, by the unit of a matrix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,21 +135,6 @@ def label_text(label: str | None) -> str:
     return NO_LABEL_TEXT if label is None else label
 
 
-def count_text(count: float) -> str:
-    """A count for people: whole numbers in full with separators, weighted counts with up to two decimals.
-
-    Example:
-        >>> count_text(1234567), count_text(2.5), count_text(0.001)
-        ('1,234,567', '2.5', '<0.01')
-    """
-    value = float(count)
-    if value.is_integer():
-        return f"{int(count):,}"
-    if 0 < value < 0.005:
-        return "<0.01"
-    return f"{value:,.2f}".rstrip("0").rstrip(".")
-
-
 def short_count_text(count: float) -> str:
     """A count in at most five characters: "12.3k", "4.5M"; exact below 10,000.
 
@@ -163,32 +150,6 @@ def short_count_text(count: float) -> str:
             text = f"{value / size:.1f}" if value < size * 99.95 else f"{value / size:.0f}"
             return text.removesuffix(".0") + mark
     return f"{value:.0e}"
-
-
-def percent_text(count: float, denominator: float, *, decimals: int = 0) -> str:
-    """`count` of `denominator` as a percentage, rounded half to even; "–" where nothing was counted.
-
-    A share that is not nothing is never shown as 0 %, and one that is not everything never as 100 %.
-
-    Example:
-        >>> percent_text(5, 200), percent_text(7, 200), percent_text(1, 1000), percent_text(999, 1000)
-        ('2%', '4%', '<1%', '>99%')
-    """
-    if not denominator:
-        return UNDEFINED_TEXT
-    scale = 10**decimals
-    if float(count).is_integer() and float(denominator).is_integer():
-        # In whole numbers: 57.5 % of 1,000 is 575, which as a float quotient times 100 would be below the half.
-        whole, remainder = divmod(100 * scale * int(count), int(denominator))
-        twice = 2 * remainder
-        units = whole + (twice > int(denominator) or (twice == int(denominator) and whole % 2 == 1))
-    else:
-        units = round(100 * scale * count / denominator)
-    if units == 0 and count > 0:
-        return f"<{1 / scale:.{decimals}f}%"
-    if units == 100 * scale and count < denominator:
-        return f">{100 - 1 / scale:.{decimals}f}%"
-    return f"{units / scale:.{decimals}f}%"
 
 
 def share_text(share: float, *, decimals: int = 0) -> str:

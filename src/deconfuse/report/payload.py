@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from deconfuse.errors import Problem
 from deconfuse.insights.findings import Finding
-from deconfuse.measure.intervals import Interval, intervals
+from deconfuse.measure.intervals import Interval, binary_intervals, intervals
 from deconfuse.measure.matrix import DENSE_LIMIT, Matrix
-from deconfuse.measure.rates import wilson
-from deconfuse.measure.scores import LabelScores, label_scores, label_scores_from_binary, macro, overall
+from deconfuse.measure.rates import Ends, wilson
+from deconfuse.measure.scores import LabelScores, label_scores, macro, overall
 from deconfuse.report.views import ImageView, MatrixView, RuleView, decisions
 
 PAIRS = 300
@@ -38,7 +38,6 @@ DRAWS = 2_000
 SEED = 20_221
 
 Json = Any
-Ends = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def payload(view: MatrixView) -> dict[str, Json]:
@@ -90,7 +89,7 @@ def stamp_line(view: MatrixView, *, rule: str | None = None) -> str:
 
 
 def _rule(rule: RuleView, view: MatrixView, *, is_first: bool) -> dict[str, Json]:
-    scores = label_scores(rule.matrix) if rule.binary is None else label_scores_from_binary(rule.binary)
+    scores = label_scores(rule.matrix, binary=rule.binary)
     is_dense = len(view.labels) <= DENSE_LIMIT
     index = {label: i for i, label in enumerate(view.labels)}
     return {
@@ -139,7 +138,7 @@ def _scores(rule: RuleView, scores: LabelScores) -> dict[str, Json]:
         found = intervals(rule.matrix, rng=rng, draws=DRAWS if len(rule.matrix.labels) <= DENSE_LIMIT else DRAWS // 10)
         f1, means = found.f1, (found.macro_f1, found.macro_precision, found.macro_recall)
     else:
-        f1, means = _binary_intervals(rule.binary, scores, rng)
+        f1, means = binary_intervals(rule.binary, rng=rng, draws=DRAWS)
         found = None
     whole = overall(rule.matrix)
     right, total = float(np.sum(rule.matrix.correct)), float(rule.matrix.total)
@@ -170,37 +169,6 @@ def _scores(rule: RuleView, scores: LabelScores) -> dict[str, Json]:
             "f1": _column(scores.f1, f1),
         },
     }
-
-
-def _binary_intervals(
-    binary: NDArray[np.int64], scores: LabelScores, rng: np.random.Generator
-) -> tuple[Ends, tuple[Interval, Interval, Interval]]:
-    """F1 of each label and the three means, from draws of each label's 2×2 table, its rows given.
-
-    Source: as `measure.intervals`, with a prior of 1/4 a cell; labels are drawn independently of each other.
-    """
-    tables = np.asarray(binary, np.float64)
-    has, lacks = tables[:, 1].sum(axis=1), tables[:, 0].sum(axis=1)
-    hits = has * rng.beta(tables[:, 1, 1] + 0.25, tables[:, 1, 0] + 0.25, (DRAWS, len(tables)))
-    false = lacks * rng.beta(tables[:, 0, 1] + 0.25, tables[:, 0, 0] + 0.25, (DRAWS, len(tables)))
-    seen = has > 0
-    f1 = np.where(seen, 2 * hits / np.maximum(has + hits + false, 1e-300), np.nan)
-    precision = np.where(seen & (scores.predicted > 0), hits / np.maximum(hits + false, 1e-300), np.nan)
-    recall = np.where(seen, hits / np.maximum(has, 1), np.nan)
-    centre = macro(scores)
-    values = ((f1, centre.f1), (precision, centre.precision), (recall, centre.recall))
-    means = [_around(value, draws) for draws, value in values]
-    low, high = (np.full(len(tables), np.nan) for _ in range(2))
-    low[seen], high[seen] = np.quantile(f1[:, seen], [0.025, 0.975], axis=0)
-    return (np.minimum(low, scores.f1), np.maximum(high, scores.f1)), (means[0], means[1], means[2])
-
-
-def _around(value: float, draws: NDArray[np.float64]) -> Interval:
-    columns = draws[:, ~np.isnan(draws[0])]
-    if not columns.shape[1]:
-        return Interval(math.nan, math.nan, math.nan)
-    low, high = np.quantile(columns.mean(axis=1), [0.025, 0.975]).tolist()
-    return Interval(value, min(low, value), max(high, value))
 
 
 def _number(name: str, interval: Interval, about: str, *, is_share: bool = True) -> dict[str, Json]:

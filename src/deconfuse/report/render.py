@@ -21,6 +21,7 @@ from importlib.resources import files
 from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
+from deconfuse.measure.text import percent_text
 from deconfuse.report.payload import Json, payload, stamp_line
 from deconfuse.report.views import MatrixView
 
@@ -139,7 +140,7 @@ def _policy(script: str, style: str) -> str:
 
 
 def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{share * 100:.1f} %"
+    return "–" if share is None else percent_text(share, 1, decimals=1, sign=" %")
 
 
 def _speakable(text: str) -> str:

@@ -7,7 +7,7 @@ Asian character takes two, a combining mark none.
 Colours are those of the 256-colour palette, always with an ink chosen for contrast, because nobody can know the
 background of the user's terminal.
 
-Who calls it: report.text. Pictures and files use `printable` and `percent` of their own rooms.
+Who calls it: report.table, report.text and report.drawing, and the commands for what they say on stderr.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ _DIRECTION = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u
 _NAMED = {"\t": "\\t", "\n": "\\n", "\r": "\\r", "\x1b": "\\x1b"}
 _TO_THE_LEFT = frozenset(("R", "AL", "AN"))
 _LEFT_TO_RIGHT_MARK = "\u200e"
+_BETWEEN_WORDS = " _-."
 _DOTTED_CIRCLE = "\u25cc"
 
 
@@ -112,26 +113,69 @@ def _tail(text: str, width: int) -> str:
 def abbreviate(texts: Sequence[str], width: int) -> tuple[str, ...] | None:
     """`texts`, each in at most `width` columns and still different from the others; None where that cannot be.
 
-    Cut at the end where the beginnings differ, otherwise in the middle.
+    Cut at the end where the beginnings differ, otherwise in the middle, otherwise where what differs begins.
 
     Example:
         >>> abbreviate(["kitchen", "living room"], 6)
         ('kitch…', 'livin…')
-        >>> abbreviate(["label 01", "label 02"], 6)
-        ('labe…1', 'labe…2')
+        >>> abbreviate(["retriever, adult", "retriever, puppy"], 10)
+        ('retr…adult', 'retr…puppy')
+        >>> abbreviate(["label_01_from_a", "label_02_from_a"], 6)
+        ('la…01…', 'la…02…')
     """
     if all(columns(text) <= width for text in texts):
         return tuple(texts)
-    for kept in range(width - 1):
-        shown = tuple(
-            text
-            if columns(text) <= width
-            else _head(text, width - 1 - kept) + ELLIPSIS + (_tail(text, kept) if kept else "")
-            for text in texts
-        )
-        if len(set(shown)) == len(set(texts)):
+    n_different, half = len(set(texts)), width // 2
+    for kept in sorted(range(width - 1), key=lambda kept: (kept > 0, abs(kept - half))):
+        shown = tuple(_without_middle(text, width, kept) for text in texts)
+        if len(set(shown)) == n_different:
             return shown
+    for is_whole_number in (True, False):
+        for n_first in range(min(3, width - 3), -1, -1):
+            starts = _where_they_differ(texts, n_first, is_whole_number=is_whole_number)
+            shown = tuple(_without_start(text, width, n_first, starts[text[:n_first]]) for text in texts)
+            if len(set(shown)) == n_different:
+                return shown
     return None
+
+
+def _without_middle(text: str, width: int, kept: int) -> str:
+    """`text` in `width` columns, `kept` of them its end."""
+    if columns(text) <= width:
+        return text
+    end = _tail(text, kept).lstrip(_BETWEEN_WORDS) if kept else ""
+    return _head(text, width - 1 - kept).rstrip(_BETWEEN_WORDS) + ELLIPSIS + end
+
+
+def _where_they_differ(texts: Sequence[str], n_first: int, *, is_whole_number: bool) -> dict[str, int]:
+    """By their first `n_first` letters, where those of `texts` that begin with them begin to differ.
+
+    Args:
+        texts: the texts.
+        n_first: 0 or more.
+        is_whole_number: go back to the first digit of a number.
+    """
+    groups: dict[str, list[str]] = {}
+    for text in texts:
+        groups.setdefault(text[:n_first], []).append(text)
+    starts = {}
+    for first, group in groups.items():
+        low, high = min(group), max(group)
+        start = next((i for i, pair in enumerate(zip(low, high, strict=False)) if pair[0] != pair[1]), len(low))
+        while is_whole_number and start > n_first and low[start - 1].isdigit():
+            start -= 1
+        starts[first] = start if low != high else n_first
+    return starts
+
+
+def _without_start(text: str, width: int, n_first: int, start: int) -> str:
+    """`text` in `width` columns, what stands between its first letters and `start` left out."""
+    if columns(text) <= width or start <= n_first + 1:
+        return clip(text, width)
+    while start < len(text) and _width(text[start]) == 0:
+        start += 1
+    first = _head(text, n_first)
+    return first + ELLIPSIS + clip(text[start:], width - 1 - columns(first))
 
 
 def left(text: str, width: int) -> str:

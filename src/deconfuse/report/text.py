@@ -16,18 +16,11 @@ import numpy as np
 from deconfuse.insights.confusions import blocks
 from deconfuse.measure.matrix import Cells, Matrix
 from deconfuse.measure.rates import wilson
-from deconfuse.measure.scores import label_scores, label_scores_from_binary, macro, overall
-from deconfuse.report.grid import (
-    UNDEFINED_TEXT,
-    Normalize,
-    Orientation,
-    count_text,
-    decimal_text,
-    percent_text,
-    share_text,
-)
-from deconfuse.report.table import table_text
-from deconfuse.report.terminal import bold, clip, columns, join_lines, left, printable, right, wrap
+from deconfuse.measure.scores import label_scores, macro, overall
+from deconfuse.measure.text import UNDEFINED_TEXT, count_text, percent_text
+from deconfuse.report.grid import UNITS, Normalize, Orientation, decimal_text, share_text
+from deconfuse.report.table import DECISIONS, table_text
+from deconfuse.report.terminal import abbreviate, bold, clip, columns, join_lines, left, printable, right, wrap
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,9 +31,11 @@ if TYPE_CHECKING:
 MIN_WIDTH = 40
 """Narrower terminals are treated as this wide: their lines wrap, and nothing is lost."""
 
+_OWN_TABLES = 60
 _N_BLOCKS = 12
 _SHOWN_BLOCKS = 4
 _NAMED_LABELS = 6
+_TP_FP_FN_TN = ((1, 1), (0, 1), (1, 0), (0, 0))
 _CALLED = " called "
 _LEAST_NAMES = 20
 
@@ -57,6 +52,7 @@ def evaluation_text(
     normalize: Normalize = "none",
     orientation: Orientation = "true",
     order: Sequence[int] | None = None,
+    is_exact: bool = True,
 ) -> str:
     """Title, stamp, headline numbers and the matrix, ended by a line feed.
 
@@ -71,6 +67,7 @@ def evaluation_text(
         normalize: see `matrix_text`.
         orientation: see `matrix_text`.
         order: see `matrix_text`.
+        is_exact: whether the counts are counts; otherwise they are shares, and have no intervals.
     """
     width = max(width, MIN_WIDTH)
     lines: list[str] = []
@@ -78,11 +75,24 @@ def evaluation_text(
         lines += [bold(line) if color else line for line in wrap(printable(title), width)]
     if stamp is not None:
         lines += wrap(stamp_text(stamp), width)
-    lines += wrap(headline_text(matrix, binary=binary), width)
+    lines += wrap(headline_text(matrix, binary=binary, is_exact=is_exact), width)
     for note in notes:
         lines += wrap(printable(note), width, first="Note: ", rest="      ")
-    shown = matrix_text(matrix, width=width, color=color, normalize=normalize, orientation=orientation, order=order)
-    return join_lines(lines) + "\n" + shown
+    text = join_lines(lines) + "\n"
+    text += matrix_text(
+        matrix,
+        width=width,
+        color=color,
+        normalize=normalize,
+        orientation=orientation,
+        order=order,
+        binary=binary,
+        is_exact=is_exact,
+    )
+    if binary is not None and len(matrix.labels) <= _OWN_TABLES:
+        title = "Each label by itself, in images (true and false positives, false and true negatives):"
+        text += "\n" + label_table_text(matrix, width=width, color=color, binary=binary, title=title)
+    return text
 
 
 def stamp_text(stamp: Stamp) -> str:
@@ -100,26 +110,29 @@ def stamp_text(stamp: Stamp) -> str:
     return printable("; ".join(parts) + ".")
 
 
-def headline_text(matrix: Matrix, *, binary: NDArray[np.int64] | None = None) -> str:
-    """Accuracy with its interval, and the averages over labels, as one sentence."""
+def headline_text(matrix: Matrix, *, binary: NDArray[np.int64] | None = None, is_exact: bool = True) -> str:
+    """Accuracy with its interval, and the averages over labels, as one sentence; of shares without an interval."""
     right_count, total = matrix.correct.sum(), matrix.total
     if not total:
         return "Nothing was counted."
-    what = "label decisions" if matrix.unit == "label decisions" else "images"
+    what = UNITS[matrix.unit]
     low, high = wilson(right_count, total)
-    scores = overall(matrix)
     interval = f"95% interval {share_text(float(low), decimals=1)} to {share_text(float(high), decimals=1)}"
     of_total = f"{count_text(right_count)} of {count_text(total)} {what}"
-    parts = [f"Accuracy {percent_text(right_count, total, decimals=1)} ({of_total}; {interval})"]
-    if binary is not None:
-        each = macro(label_scores_from_binary(binary))
-        means = [each.f1, each.precision, each.recall]
-    else:
-        means = [scores.f1, scores.precision, scores.recall]
-    names = ("F1", "precision", "recall")
-    parts.append("means over labels: " + ", ".join(f"{n} {decimal_text(v)}" for n, v in zip(names, means, strict=True)))
+    name = "Accuracy" if matrix.unit == "samples" else "Right"
+    parts = [f"{name} {percent_text(right_count, total, decimals=1)} ({of_total}; {interval})"]
+    if not is_exact:
+        parts = [f"{name} about {percent_text(right_count, total)} (from shares, not counts)"]
+    if binary is None and matrix.unit != "samples":
+        return _as_prose(parts[0] + ".")
+    means = macro(label_scores(matrix, binary=binary))
+    named = {"F1": means.f1, "precision": means.precision, "recall": means.recall}
+    where = "" if binary is None else ", each from its own 2×2 table"
+    parts.append(
+        f"means over labels{where}: " + ", ".join(f"{name} {decimal_text(value)}" for name, value in named.items())
+    )
     if binary is None:
-        parts.append(f"kappa {decimal_text(scores.kappa)}")
+        parts.append(f"kappa {decimal_text(overall(matrix).kappa)}")
     return _as_prose("; ".join(parts) + ".")
 
 
@@ -136,6 +149,8 @@ def matrix_text(
     normalize: Normalize = "none",
     orientation: Orientation = "true",
     order: Sequence[int] | None = None,
+    binary: NDArray[np.int64] | None = None,
+    is_exact: bool = True,
 ) -> str:
     """The matrix as lines of at most `width` columns, or an overview where it does not fit; ended by a line feed.
 
@@ -146,16 +161,35 @@ def matrix_text(
         normalize: "none" shows counts and shares of the true label, otherwise only shares of what is named.
         orientation: "true" puts truth on rows, "aws" puts predictions there.
         order: the labels' positions in the order wanted; None keeps the matrix's own.
+        binary: int64[K, 2, 2], [[TN, FP], [FN, TP]] a label, of a multi-label evaluation.
+        is_exact: whether the counts are counts; otherwise they are shares, and called so.
     """
     width = max(width, MIN_WIDTH)
     if not isinstance(matrix, Cells):
-        table = table_text(matrix, width=width, color=color, normalize=normalize, orientation=orientation, order=order)
+        table = table_text(
+            matrix,
+            width=width,
+            color=color,
+            normalize=normalize,
+            orientation=orientation,
+            order=order,
+            binary=binary,
+            is_exact=is_exact,
+        )
         if table is not None:
             return table
-    return overview_text(matrix, width=width, color=color)
+    return overview_text(matrix, width=width, color=color, binary=binary)
 
 
-def overview_text(matrix: Matrix, *, width: int, color: bool, n_pairs: int = 10, n_weakest: int = 5) -> str:
+def overview_text(
+    matrix: Matrix,
+    *,
+    width: int,
+    color: bool,
+    n_pairs: int = 10,
+    n_weakest: int = 5,
+    binary: NDArray[np.int64] | None = None,
+) -> str:
     """What a matrix that does not fit says: its most confused pairs, its weakest labels, and how to see the rest.
 
     Args:
@@ -164,13 +198,17 @@ def overview_text(matrix: Matrix, *, width: int, color: bool, n_pairs: int = 10,
         color: whether to colour.
         n_pairs: how many pairs are named.
         n_weakest: how many labels are named.
+        binary: int64[K, 2, 2] of a multi-label evaluation.
     """
     width = max(width, MIN_WIDTH)
     n_labels = len(matrix.labels)
     lines = wrap(f"{n_labels:,} labels do not fit in {width} columns as a table. Instead:", width)
     lines += ["", *_pair_lines(matrix, width, color=color, n_pairs=n_pairs)]
     lines += _block_lines(matrix, width, color=color)
-    lines += _weakest_lines(matrix, width, color=color, n_weakest=n_weakest)
+    if matrix.unit != "samples":
+        lines += ["", *wrap(DECISIONS, width)]
+    if matrix.unit == "samples" or binary is not None:
+        lines += _weakest_lines(matrix, width, color=color, n_weakest=n_weakest, binary=binary)
     lines += ["", *wrap("Everything else:", width)]
     for way, what in (
         ("--labels A,B", "the matrix of some labels, the others summed"),
@@ -187,7 +225,7 @@ def _pair_lines(matrix: Matrix, width: int, *, color: bool, n_pairs: int) -> lis
     pairs = matrix.most_confused(n_pairs)
     if not pairs:
         return ["No label was taken for another."]
-    what = "label decisions" if matrix.unit == "label decisions" else "images"
+    what = UNITS[matrix.unit]
     title = f"Most confused, by the lower end of the 95% interval ({what}, share of the true label):"
     lines = [bold(line) if color else line for line in wrap(title, width)]
     facts = [
@@ -202,20 +240,21 @@ def _pair_lines(matrix: Matrix, width: int, *, color: bool, n_pairs: int) -> lis
     room = width - 2 - sum(size + 2 for size in sizes) - len(_CALLED)
     if room < _LEAST_NAMES:
         sizes, room = sizes[:2], room + sizes[2] + 2
+    names = _told_apart([label for pair in pairs for label in (pair.true, pair.predicted)], room)
     for pair, fact in zip(pairs, facts, strict=True):
-        true, predicted = _two(printable(pair.true), printable(pair.predicted), room)
+        true, predicted = names[pair.true], names[pair.predicted]
         numbers = "  ".join(right(text, size) for text, size in zip(fact, sizes, strict=False))
         lines.append(f"  {numbers}  {true}{_CALLED}{predicted}")
     return lines
 
 
-def _two(first: str, second: str, room: int) -> tuple[str, str]:
-    """Two names cut to `room` columns together, the longer one first."""
-    if columns(first) + columns(second) <= room:
-        return first, second
-    half = room // 2
-    one = clip(first, max(half, room - columns(second)))
-    return one, clip(second, max(half, room - columns(one)))
+def _told_apart(labels: Sequence[str], room: int) -> dict[str, str]:
+    """Labels as two of them fit into `room` columns, different ones never alike where there is room to differ."""
+    full = [printable(label) for label in dict.fromkeys(labels)]
+    longest = max(columns(first) + columns(second) for first, second in zip(*[map(printable, labels)] * 2, strict=True))
+    half = max(room // 2, 1)
+    shown = full if longest <= room else abbreviate(full, half) or [clip(name, half) for name in full]
+    return dict(zip(dict.fromkeys(labels), shown, strict=True))
 
 
 def _block_lines(matrix: Matrix, width: int, *, color: bool) -> list[str]:
@@ -237,8 +276,11 @@ def _block_lines(matrix: Matrix, width: int, *, color: bool) -> list[str]:
     return lines
 
 
-def _weakest_lines(matrix: Matrix, width: int, *, color: bool, n_weakest: int) -> list[str]:
-    support, correct = matrix.support, matrix.correct
+def _weakest_lines(
+    matrix: Matrix, width: int, *, color: bool, n_weakest: int, binary: NDArray[np.int64] | None
+) -> list[str]:
+    scores = label_scores(matrix, binary=binary)
+    support, correct = scores.support, scores.true_positives
     counted = np.flatnonzero(support > 0)
     if not len(counted) or not n_weakest:
         return []
@@ -247,12 +289,9 @@ def _weakest_lines(matrix: Matrix, width: int, *, color: bool, n_weakest: int) -
     worst = counted[np.lexsort((counted, high))][:n_weakest]
     if not any(correct[k] < support[k] for k in worst):
         return []
-    return [
-        "",
-        *label_table_text(matrix, width=width, color=color, rows=[int(k) for k in worst], title="Weakest labels:")
-        .rstrip("\n")
-        .split("\n"),
-    ]
+    rows = [int(k) for k in worst]
+    table = label_table_text(matrix, width=width, color=color, binary=binary, rows=rows, title="Weakest labels:")
+    return ["", *table.rstrip("\n").split("\n")]
 
 
 def label_table_text(
@@ -266,6 +305,8 @@ def label_table_text(
 ) -> str:
     """One line a label: images, recall and precision with their 95 % intervals, F1; ended by a line feed.
 
+    The labels of a multi-label evaluation show their own 2×2 tables too.
+
     Args:
         matrix: what was counted.
         width: columns of the terminal; below `MIN_WIDTH` counts as that. Intervals are left out where they do not fit.
@@ -275,9 +316,9 @@ def label_table_text(
         title: a line above; "" for none.
     """
     width = max(width, MIN_WIDTH)
-    scores = label_scores(matrix) if binary is None else label_scores_from_binary(binary)
+    scores = label_scores(matrix, binary=binary)
     chosen = range(len(matrix.labels)) if rows is None else rows
-    heads = ("images", "recall", "95% interval", "precision", "95% interval", "F1")
+    heads = ("images", "recall", "95% interval", "precision", "95% interval", "F1", "TP", "FP", "FN", "TN")
     table = []
     for k in chosen:
         hits, support, predicted = scores.true_positives[k], scores.support[k], scores.predicted[k]
@@ -289,16 +330,20 @@ def label_table_text(
                 percent_text(hits, predicted),
                 _interval(hits, predicted),
                 decimal_text(float(scores.f1[k])),
+                *(() if binary is None else (count_text(binary[k][place]) for place in _TP_FP_FN_TN)),
             )
         )
     full = [printable(matrix.labels[k]) for k in chosen]
     wanted = max([min(columns(name), _LEAST_NAMES) for name in full] + [len("label")])
-    for kept in ((0, 1, 2, 3, 4, 5), (0, 1, 3, 5), (0, 1, 5)):
+    choices: tuple[tuple[int, ...], ...] = ((0, 1, 2, 3, 4, 5), (0, 1, 3, 5), (0, 1, 5))
+    if binary is not None:
+        choices = ((0, 6, 7, 8, 9, 1, 2, 3, 4, 5), (0, 6, 7, 8, 9, 1, 3, 5), (6, 7, 8, 9, 5))
+    for kept in choices:
         sizes = {part: max([len(heads[part])] + [len(row[part]) for row in table]) for part in kept}
         room = width - sum(size + 2 for size in sizes.values())
         if room >= wanted:
             break
-    names = [clip(name, max(room, 1)) for name in full]
+    names = abbreviate(full, max(room, 2)) or [clip(name, max(room, 1)) for name in full]
     side = max([columns(name) for name in names] + [len("label")])
     head = left("label", side) + "".join("  " + right(heads[part], sizes[part]) for part in kept)
     lines = wrap(title, width) if title else []
@@ -316,6 +361,8 @@ def _interval(hits: float, trials: float) -> str:
 def findings_text(findings: Sequence[Finding], *, width: int, color: bool, limit: int | None = None) -> str:
     """Findings as a numbered list of sentences, most important first; ended by a line feed, "" where there is none.
 
+    An advice stands with the first finding that it belongs to, and is not said again.
+
     Args:
         findings: most important first.
         width: columns of the terminal; below `MIN_WIDTH` counts as that.
@@ -329,9 +376,12 @@ def findings_text(findings: Sequence[Finding], *, width: int, color: bool, limit
     head = "What stands out:"
     lines = [bold(head) if color else head]
     side = len(str(len(shown)))
+    advised: set[str] = set()
     for number, finding in enumerate(shown, start=1):
         first = f" {number:>{side}}. "
-        sentence = printable(" ".join(part for part in (finding.sentence, finding.advice) if part))
+        advice = "" if finding.advice in advised else finding.advice
+        advised.add(advice)
+        sentence = printable(" ".join(part for part in (finding.sentence, advice) if part))
         lines += wrap(sentence, width, first=first, rest=" " * len(first))
     if len(findings) > len(shown):
         more = len(findings) - len(shown)

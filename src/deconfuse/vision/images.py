@@ -140,7 +140,7 @@ def check_facts(facts: Facts, limits: Limits) -> None:
     size = f"the image is {facts.width} x {facts.height} pixels"
     short, long = sorted((facts.width, facts.height))
     if limits.max_pixels and short * long > limits.max_pixels:
-        raise ImageTooLarge(f"{size}; at most {limits.max_pixels / 1e6:,.1f} million pixels are allowed")
+        raise ImageTooLarge(f"{size}; at most {limits.max_pixels / 1e6:,.3g} million pixels are allowed")
     if limits.max_side and long > limits.max_side:
         raise ImageTooLarge(f"{size}; no side may be longer than {limits.max_side}")
     if not short:
@@ -202,7 +202,8 @@ def _wrong_format(kind: str, limits: Limits) -> str:
     allowed = " and ".join(filter(None, (", ".join(sorted(limits.formats)[:-1]), sorted(limits.formats)[-1])))
     if not kind:
         return f"the file is not an image that can be read; {allowed} are read"
-    return f"the file is a {kind} file; {allowed} are read"
+    article = "an" if kind in ("SVG", "AVIF", "icon") else "a"
+    return f"the file is {article} {kind} file; {allowed} are read"
 
 
 def _too_many_bytes(n_bytes: int, limits: Limits) -> str:

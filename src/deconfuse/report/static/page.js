@@ -124,11 +124,14 @@ function showFindings() {
   const { findings } = rules[state.rule];
   section.hidden = !findings.length;
   const shown = state.all.findings ? findings : findings.slice(0, 5);
+  const advised = new Set();
   const list = shown.map(({ sentence, advice, cell, rate }) => {
+    const isNew = advice && !advised.has(advice);
+    advised.add(advice);
     const goTo = cell && el('button', { type: 'button', className: 'go', onclick: () => choose(cell[0], cell[1], true) },
       cell[0] === cell[1] ? 'see' : 'see the images');
     if (goTo && cell) goTo.append(el('span', { className: 'said' }, ` of ${nameOf(cell[0])} called ${nameOf(cell[1])}`));
-    return el('li', {}, el('div', {}, el('p', { className: 'sentence' }, plain(sentence)), advice ? el('p', { className: 'advice' }, plain(advice)) : null),
+    return el('li', {}, el('div', {}, el('p', { className: 'sentence' }, plain(sentence)), isNew ? el('p', { className: 'advice' }, plain(advice)) : null),
       el('div', { className: 'evidence' }, rate && whisker(rate.share, rate.low, rate.high),
         rate && el('span', {}, `${percent(rate.share)}, ${range(rate.low, rate.high)}`), goTo));
   });
@@ -379,7 +382,7 @@ function showProblems() {
   get('#problems table').replaceChildren(
     el('thead', {}, el('tr', {}, ...['', 'Where', 'What', 'Code', 'Split'].map((text) => el('th', { scope: 'col' }, text)))),
     el('tbody', {}, ...shown.map((problem) => el('tr', {}, el('td', {}, el('span', { className: `badge ${problem.level}` }, problem.level)),
-      el('td', {}, el('bdi', { className: 'where' }, plain(problem.where || '–'))), el('td', {}, plain(problem.message)), el('td', { className: 'code' }, plain(problem.code)), el('td', {}, problem.split ?? 'both')))));
+      el('td', {}, el('bdi', { className: 'where' }, plain(problem.where || '–'))), el('td', {}, plain(problem.message)), el('td', { className: 'code' }, plain(problem.code)), el('td', {}, problem.split ?? '–')))));
   more('#problems', problems.length - shown.length, 'entries', () => { state.all.problems = true; showProblems(); });
 }
 

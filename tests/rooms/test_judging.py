@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from deconfuse.engine.verdicts import binary_table, check_threshold, judge, judge_snapshot
+from deconfuse.engine.judging import binary_table, check_threshold, judge, judge_snapshot
 from deconfuse.errors import Invalid
 from deconfuse.formats.evaluation import SnapshotPrediction, SnapshotRow
 from deconfuse.tables import predictions_schema

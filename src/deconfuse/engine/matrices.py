@@ -28,15 +28,8 @@ from deconfuse.formats.evaluation import EvaluationSummary, read_summary
 from deconfuse.insights.findings import Finding, find_at_thresholds
 from deconfuse.measure.matrix import ConfusionMatrix, Matrix, matrix_from_cells
 from deconfuse.measure.recover import recover_counts
-from deconfuse.tables import CELLS, LABELS_KEY
-
-MATRIX_FORMAT = "deconfuse.matrix/1"
-"""Value of `format` in the JSON that is read."""
-
-MAX_COUNT = 1 << 53
-"""Above this, whole numbers in JSON and CSV are no longer exact."""
-
-_UNIT_KEY = b"deconfuse.unit"
+from deconfuse.report.exports import JSON_FORMAT
+from deconfuse.tables import CELLS, LABELS_KEY, MAX_COUNT, UNIT_KEY, WEIGHTED_CELLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +47,7 @@ class Counted:
         model: which model, where the file says so.
         data_hash: of the data, where the file says so.
         made: when, where the file says so.
+        binary: int64[K, 2, 2], [[TN, FP], [FN, TP]] a label, where a file of several labels an image has them.
     """
 
     matrix: Matrix
@@ -66,6 +60,7 @@ class Counted:
     model: str | None = None
     data_hash: str | None = None
     made: datetime | None = None
+    binary: NDArray[np.int64] | None = None
 
 
 def read_counted_summary(data: bytes, name: str) -> Counted:
@@ -135,8 +130,8 @@ def _summary_matrix(summary: EvaluationSummary) -> tuple[ConfusionMatrix, bool, 
         )
         return _matrix(labels, values), False, [note]
     note = (
-        "No counts fit the shares in this file: the matrix shows each share times the test images of its true label, "
-        "which is not always a whole number."
+        "No counts fit the shares in this file: the matrix shows each share times the test images of its true label. "
+        "These are no numbers of images, so nothing here has an interval."
     )
     return _matrix(labels, values * support[:, None]), False, [note]
 
@@ -182,15 +177,14 @@ def read_matrix_json(data: bytes, name: str) -> Counted:
         BadData: it is written in another version of the format, or changed beyond use.
     """
     content = json.loads(data)
-    if content.get("format") != MATRIX_FORMAT:
-        raise BadData(
-            f"{name} has the format {content.get('format')!r}; this version of deconfuse reads {MATRIX_FORMAT}"
-        )
+    if content.get("format") != JSON_FORMAT:
+        raise BadData(f"{name} has the format {content.get('format')!r}; this version of deconfuse reads {JSON_FORMAT}")
     try:
         triples = [(cell["true_label"], cell["predicted_label"], cell["count"]) for cell in content["cells"]]
         matrix = _from_triples(triples, content["labels"], content["unit"])
         said = content.get("stamp") or {}
         made = datetime.fromisoformat(said["date"]) if said.get("date") else None
+        binary = _own_tables(content) if matrix.unit != "samples" else None
     except (AttributeError, KeyError, TypeError, ValueError, pa.ArrowException, DeconfuseError) as error:
         raise BadData(f"{name} is a matrix of deconfuse, but changed beyond use ({error})") from None
     return Counted(
@@ -201,7 +195,25 @@ def read_matrix_json(data: bytes, name: str) -> Counted:
         model=said.get("model"),
         data_hash=said.get("data_hash"),
         made=made,
+        binary=binary,
+        is_exact=content.get("is_exact") is not False,
     )
+
+
+def _own_tables(content: Mapping[str, Any]) -> NDArray[np.int64] | None:
+    """The labels' own 2×2 tables, in the order of the labels; None where the file has none.
+
+    Raises:
+        ValueError, KeyError, TypeError: they are there, but no tables of counts.
+    """
+    scores = content.get("label_scores") or []
+    if not scores or not all("binary" in one for one in scores):
+        return None
+    by_label = {one["label"]: one["binary"] for one in scores}
+    tables = np.array([by_label[label] for label in content["labels"]])
+    if tables.shape != (len(content["labels"]), 2, 2) or tables.dtype.kind != "i" or bool((tables < 0).any()):
+        raise ValueError("binary does not hold four counts a label")
+    return tables.astype(np.int64)
 
 
 def read_wide_csv(data: bytes, name: str) -> Counted:
@@ -241,7 +253,25 @@ def read_wide_csv(data: bytes, name: str) -> Counted:
         matrix = _from_triples(triples, sides[0], "samples")
     except DeconfuseError as error:
         raise BadData(f"{name}: {error}") from None
-    return Counted(matrix=matrix, n_images=round(float(matrix.total)))
+    return Counted(matrix=matrix, n_images=round(float(matrix.total)), notes=tuple(percentage_notes(matrix)))
+
+
+def percentage_notes(matrix: Matrix) -> list[str]:
+    """A note where the counts of each true, or each predicted, label add up to about 100 or 1, as shares do."""
+    sides = {"true": matrix.support, "predicted": matrix.predicted_counts}
+    for side, sums in sides.items():
+        some = np.asarray(sums, np.float64)[np.asarray(sums) > 0]
+        for whole, slack, noun in ((100, 1, "percentages"), (1, 0.01, "shares")):
+            # One image of each label is no sum of shares.
+            is_split = len(matrix.to_cells()) > len(some)
+            if len(some) > 1 and is_split and bool(np.all(np.abs(some - whole) <= slack + 1e-9)):
+                note = (
+                    f"The counts of every {side} label add up to {whole}: these look like {noun}. If they are, the "
+                    "numbers of images are not true, and the intervals and what is called chance mean nothing; "
+                    "give counts instead."
+                )
+                return [note]
+    return []
 
 
 def _count(cell: str, name: str, row: int) -> float:
@@ -260,10 +290,10 @@ def _from_triples(triples: Sequence[tuple[str | None, str | None, float]], label
         raise Invalid("count", f"counts lie between 0 and {MAX_COUNT:,}")
     is_whole = bool(np.all(counts == np.floor(counts)))
     values = counts.astype(np.int64) if is_whole else counts
-    schema = CELLS if is_whole else CELLS.set(2, pa.field("count", pa.float64(), nullable=False))
+    schema = CELLS if is_whole else WEIGHTED_CELLS
     metadata: Mapping[bytes, bytes] = {
         LABELS_KEY: json.dumps(list(labels), ensure_ascii=False).encode(),
-        _UNIT_KEY: unit.encode(),
+        UNIT_KEY: unit.encode(),
     }
     columns = [pa.array([triple[side] for triple in triples], pa.string()) for side in (0, 1)]
     return matrix_from_cells(pa.table([*columns, pa.array(values)], schema=schema.with_metadata(metadata)))

@@ -21,11 +21,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from deconfuse.errors import Invalid
-from deconfuse.formats.evaluation import SnapshotRow
+from deconfuse.errors import BadData, Invalid, Problem
+from deconfuse.formats.evaluation import SnapshotRow, read_snapshot
+from deconfuse.insights.wording import plural
 from deconfuse.measure.labels import OTHER, indicator, predicted_codes
 from deconfuse.measure.matrix import DENSE_LIMIT, Cells, ConfusionMatrix, Matrix
-from deconfuse.measure.scores import binary_counts
+from deconfuse.measure.scores import binary_counts, invented_in_addition
 from deconfuse.names import natural_key
 from deconfuse.tables import is_multi_label, labels_of
 
@@ -87,12 +88,25 @@ def binary_table(
     true: Iterable[Sequence[str]], predicted: Iterable[Sequence[str]], labels: tuple[str, ...]
 ) -> NDArray[np.int64]:
     """int64[K, 2, 2], [[TN, FP], [FN, TP]] a label of `labels`; *(other)* is any label that is not among them."""
+    return binary_counts(*_indicators(true, predicted, labels))
+
+
+def invented_table(
+    true: Iterable[Sequence[str]], predicted: Iterable[Sequence[str]], labels: tuple[str, ...]
+) -> NDArray[np.int64]:
+    """int64[K, K], `measure.scores.invented_in_addition` of lists of labels; *(other)* as in `binary_table`."""
+    return invented_in_addition(*_indicators(true, predicted, labels))
+
+
+def _indicators(
+    true: Iterable[Sequence[str]], predicted: Iterable[Sequence[str]], labels: tuple[str, ...]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     known = frozenset(labels)
-    sides = [
+    truth, said = (
         indicator([[label if label in known else OTHER for label in row or ()] for row in side], labels, "labels")
         for side in (true, predicted)
-    ]
-    return binary_counts(sides[0], sides[1])
+    )
+    return truth, said
 
 
 def judge(predictions: pa.Table, thresholds: Sequence[float] | None) -> Verdicts:
@@ -131,6 +145,56 @@ def score_matrix(predictions: pa.Table, n_labels: int) -> NDArray[np.float32]:
     """float32[n, K], the scores of PREDICTIONS."""
     flat = pc.list_flatten(predictions.column("scores")).to_numpy()
     return np.asarray(flat, np.float32).reshape(predictions.num_rows, n_labels)
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedSnapshot:
+    """The images of a manifest snapshot.
+
+    Attributes:
+        verdicts: on the images that have a true label.
+        problems: lines that could not be used.
+        notes: sentences that a reader of the numbers must know.
+    """
+
+    verdicts: Verdicts
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+
+
+def read_judged_snapshot(lines: Iterable[bytes], name: str, *, threshold: float | None) -> JudgedSnapshot:
+    """The images of a manifest snapshot with the verdicts it holds.
+
+    Args:
+        lines: of the file.
+        name: what to call it in messages.
+        threshold: as in `judge_snapshot`.
+
+    Raises:
+        BadData: no image has both truth and prediction.
+    """
+    rows: list[SnapshotRow] = []
+    problems: list[Problem] = []
+    for item in read_snapshot(lines):
+        (problems if isinstance(item, Problem) else rows).append(item)  # type: ignore[arg-type]
+    judged = [row for row in rows if row.true]
+    if not any(row.predicted for row in judged):
+        why = f"; its first problem: {problems[0].message}" if problems else ""
+        raise BadData(f"{name} holds no image with both truth and prediction{why}")
+    notes = []
+    if len(judged) < len(rows):
+        n_dropped = len(rows) - len(judged)
+        dropped = plural(n_dropped, "image without a true label is", "images without a true label are")
+        notes.append(f"{n_dropped:,} {dropped} not counted.")
+    verdicts = judge_snapshot(judged, threshold=threshold)
+    n_hidden = _without_highest(judged)
+    if n_hidden and verdicts.rule == "highest":
+        notes.append(
+            f"{n_hidden:,} {plural(n_hidden, 'image has', 'images have')} no prediction above its threshold. There the "
+            "snapshot lists the true label and not the highest score, so the view by highest score may flatter; "
+            "the one by thresholds does not."
+        )
+    return JudgedSnapshot(verdicts, tuple(problems), tuple(notes))
 
 
 def judge_snapshot(rows: Iterable[SnapshotRow], *, threshold: float | None) -> Verdicts:
@@ -186,6 +250,16 @@ def judge_snapshot(rows: Iterable[SnapshotRow], *, threshold: float | None) -> V
 
 def _named(row: SnapshotRow) -> list[str]:
     return [*row.true, *(said.label for said in row.predicted)]
+
+
+def _without_highest(rows: Sequence[SnapshotRow]) -> int:
+    """How many images list nothing above a threshold, in a snapshot that lists no wrong label below one.
+
+    Rekognition lists a label below its threshold only if it is true, so the highest score is not always in the file.
+    """
+    if any(said.is_above_threshold is False and said.label not in row.true for row in rows for said in row.predicted):
+        return 0
+    return sum(all(said.is_above_threshold is False for said in row.predicted) for row in rows)
 
 
 def check_threshold(threshold: float) -> float:

@@ -1,0 +1,98 @@
+"""Small pictures: from the cache, from the image, or nowhere; never an error."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from deconfuse.engine.cache import EmbeddingCache
+from deconfuse.engine.thumbnails import Thumbnails, from_cache_or_image, made_from, thumbnail_source
+from deconfuse.errors import BadImage
+from deconfuse.vision.images import Facts
+from worlds import picture, tiny_backbone, truncated, write
+
+KEPT = b"RIFF\x04\0\0\0WEBP"
+LEAF = picture("leaf")
+SHA = hashlib.sha256(LEAF).hexdigest()
+
+
+def cached(root: Path) -> EmbeddingCache:
+    """A cache that holds a picture of the leaf."""
+    card = tiny_backbone().card
+    facts = [Facts("PNG", 96, 96, len(LEAF))]
+    EmbeddingCache(root, card).add([SHA], np.zeros((1, 192), np.float32), thumbnails=[KEPT], facts=facts)
+    return EmbeddingCache(root, card)
+
+
+def source(root: Path, *, sha256: str | None = SHA, cache: Path | None = None) -> Thumbnails:
+    """The pictures of predictions with one image, leaf.png below `root`."""
+    predictions = pa.table({"uri": ["leaf.png"], "sha256": pa.array([sha256], pa.string())})
+    return thumbnail_source(predictions, cache=cache or root / "nothing", root=root, buckets={})
+
+
+def test_the_cache_is_asked_first(tmp_path: Path) -> None:
+    """A kept picture is shown although the image is gone."""
+    cached(tmp_path / "cache")
+
+    assert source(tmp_path, cache=tmp_path / "cache")(SHA, "leaf.png") == KEPT
+
+
+@pytest.mark.parametrize("sha256", [SHA, None])
+def test_the_image_itself_comes_next(tmp_path: Path, sha256: str | None) -> None:
+    """Without a cache, or without a hash, the picture is made: a small WebP."""
+    write(tmp_path / "leaf.png", LEAF)
+    shown = source(tmp_path, sha256=sha256)(sha256, "leaf.png")
+
+    assert shown is not None
+    assert shown[:4] + shown[8:12] == b"RIFFWEBP"
+
+
+def test_files_of_aws_s_form_find_the_images_of_a_folder(tmp_path: Path) -> None:
+    """s3://local/leaf.png is leaf.png below the folder of the images."""
+    write(tmp_path / "leaf.png", LEAF)
+
+    assert source(tmp_path)(None, "s3://local/leaf.png") == source(tmp_path)(None, "leaf.png") is not None
+
+
+@pytest.mark.parametrize("uri", ["gone.png", "s3://unknown/leaf.png", "https://example.org/a.png", "a\0b", "../" * 99])
+def test_what_is_nowhere_is_none(tmp_path: Path, uri: str) -> None:
+    """A missing, foreign or impossible address is a place without a picture."""
+    assert source(tmp_path)(SHA, uri) is None
+    assert thumbnail_source(None, cache=tmp_path, root=None, buckets={})(SHA, uri) is None
+
+
+@pytest.mark.parametrize("data", [b"", b"no image", truncated(LEAF)])
+def test_what_is_no_image_is_none(tmp_path: Path, data: bytes) -> None:
+    """A file that cannot be decoded has no picture, and nothing is raised."""
+    write(tmp_path / "leaf.png", data)
+
+    assert source(tmp_path)(None, "leaf.png") is None
+
+
+def test_a_training_reads_an_image_again_only_where_the_cache_has_none(tmp_path: Path) -> None:
+    """`fetch` is called for the image that is not kept, and for no other."""
+    asked: list[str] = []
+
+    def fetch(uri: str) -> bytes:
+        asked.append(uri)
+        return picture("sea")
+
+    pictures = from_cache_or_image(cached(tmp_path), fetch)
+
+    assert pictures(SHA, "leaf.png") == KEPT
+    assert pictures("0" * 64, "sea.png") is not None
+    assert asked == ["sea.png"]
+
+
+@pytest.mark.parametrize("error", [BadImage("damaged"), OSError("gone")])
+def test_an_image_that_cannot_be_read_is_none(error: Exception) -> None:
+    """Whatever reading it raises."""
+
+    def read() -> bytes:
+        raise error
+
+    assert made_from(read) is None
