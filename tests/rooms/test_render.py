@@ -301,3 +301,13 @@ def test_the_page_has_something_to_say_without_scripts() -> None:
 
     assert "80.0 %" in fallback
     assert "<td>closet</td><td>4</td>" in fallback
+
+
+def test_labels_that_look_the_same_have_names_that_do_not() -> None:
+    """The page shows the code of what differs; commands keep the label as it is."""
+    matrix = ConfusionMatrix.from_cells([("caf\u00e9", "cafe\u0301", 3), ("b", "b", 1)])
+    rules = (RuleView("highest", "Highest", matrix),)
+    content = payload(MatrixView("t", Stamp("s", "test", 4, "highest score"), matrix.labels, rules))
+
+    assert content["labels"] == list(matrix.labels)
+    assert sorted(content["names"]) == sorted(["b", "caf\u00e9", "cafe\\u0301"])

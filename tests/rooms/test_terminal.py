@@ -13,6 +13,7 @@ from deconfuse.report.terminal import (
     abbreviate,
     clip,
     columns,
+    distinct,
     left,
     paint,
     palette_rgb,
@@ -136,3 +137,20 @@ def test_ramps_use_every_step(is_right: bool) -> None:
     seen = dict.fromkeys(ramp_color(share / 100, is_right=is_right) for share in range(101))
 
     assert tuple(seen) == (RIGHT_RAMP if is_right else WRONG_RAMP)
+
+
+@pytest.mark.parametrize(
+    ("texts", "shown"),
+    [
+        (["caf\u00e9", "cafe\u0301"], ("caf\u00e9", "cafe\\u0301")),
+        (["dog", "dog ", " dog"], ("dog", "dog\\x20", "\\x20dog")),
+        (["a b", "a\u00a0b", "ab", "a\u200bb"], ("a b", "a\\xa0b", "ab", "a\\u200bb")),
+        (["\u00c5", "\u212b"], ("\u00c5", "\\u212b")),
+        (["y\u0301", "x", "x", "日本"], ("y\u0301", "x", "x", "日本")),
+        (["a\nb", ""], ("a\\nb", "")),
+    ],
+)
+def test_labels_that_would_print_the_same_are_told_apart(texts: list[str], shown: tuple[str, ...]) -> None:
+    """Two Unicode forms, blanks and what is invisible are spelled where another label looks so, and only there."""
+    assert distinct(texts) == shown
+    assert distinct(tuple(reversed(texts))) == tuple(reversed(shown))

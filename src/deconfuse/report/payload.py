@@ -26,6 +26,7 @@ from deconfuse.measure.intervals import Interval, binary_intervals, intervals
 from deconfuse.measure.matrix import DENSE_LIMIT, Matrix
 from deconfuse.measure.rates import Ends, wilson
 from deconfuse.measure.scores import LabelScores, label_scores, macro, overall
+from deconfuse.report.terminal import told_apart
 from deconfuse.report.views import ImageView, MatrixView, RuleView, decisions
 
 PAIRS = 300
@@ -45,6 +46,7 @@ def payload(view: MatrixView) -> dict[str, Json]:
     return {
         "title": view.title,
         "labels": list(view.labels),
+        "names": list(told_apart(view.labels)),
         "unit": view.unit,
         "source": view.stamp.source,
         "notes": list(view.notes),

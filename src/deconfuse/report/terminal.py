@@ -58,6 +58,51 @@ def _spelled(character: str) -> str:
     return character
 
 
+def distinct(texts: Sequence[str]) -> tuple[str, ...]:
+    r"""`told_apart`, made printable.
+
+    Example:
+        >>> distinct(["dog", "dog ", "two\nlines"])
+        ('dog', 'dog\\x20', 'two\\nlines')
+    """
+    return tuple(map(printable, told_apart(texts)))
+
+
+def told_apart(texts: Sequence[str]) -> tuple[str, ...]:
+    """`texts`, where different ones look different.
+
+    Where two would print the same, as in two Unicode forms, all but the plainest show their marks, invisible
+    characters and outer blanks as codes, or else all that is not ASCII.
+    """
+    groups: dict[str, set[str]] = {}
+    for text in texts:
+        groups.setdefault(_look(text), set()).add(text)
+    return tuple(text if len(groups[look := _look(text)]) == 1 or text == look else _coded(text) for text in texts)
+
+
+def _look(text: str) -> str:
+    """What `text` looks like: composed, with plain single blanks, without what is invisible."""
+    visible = "".join(character for character in text if unicodedata.category(character) != "Cf")
+    return " ".join(unicodedata.normalize("NFC", visible).split())
+
+
+def _coded(text: str) -> str:
+    middle = text.strip(" ")
+    before = text[: len(text) - len(text.lstrip(" "))]
+    shown = "".join(_code(c) if _is_hard_to_see(c) else c for c in middle)
+    if shown == text:
+        shown = "".join(c if c.isascii() else _code(c) for c in middle)
+    return before.replace(" ", "\\x20") + shown + "\\x20" * (len(text) - len(before) - len(middle))
+
+
+def _is_hard_to_see(character: str) -> bool:
+    return unicodedata.category(character) in ("Mn", "Cf", "Zs") and character != " "
+
+
+def _code(character: str) -> str:
+    return ascii(character)[1:-1]
+
+
 def columns(text: str) -> int:
     """How many columns of a terminal `text` takes.
 

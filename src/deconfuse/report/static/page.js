@@ -17,6 +17,7 @@ import { Counts, FEW, number, percent, plain, range, sentenceOf, unbroken, wilso
 
 const data = JSON.parse(/** @type {HTMLElement} */ (document.getElementById('data')).textContent ?? '');
 /** @type {string[]} */ const labels = data.labels;
+/** @type {string[]} The labels as they are shown: two that look the same by what tells them apart. */ const names = data.names;
 /** @type {Rule[]} */ const rules = data.rules;
 /** @type {Picture[]} */ const pictures = data.images;
 const K = labels.length;
@@ -35,7 +36,7 @@ const state = {
   nth: 0,
 };
 let isStarted = false;
-const counts = rules.map((rule) => new Counts({ labels, cells: rule.cells, unit: data.unit, sums: rule.sums }));
+const counts = rules.map((rule) => new Counts({ labels: names, cells: rule.cells, unit: data.unit, sums: rule.sums }));
 
 /** @template {HTMLElement} T @param {string} selector @returns {T} */
 const get = (selector) => /** @type {T} */ (document.querySelector(selector));
@@ -149,7 +150,7 @@ function more(/** @type {string} */ section, /** @type {number} */ n, /** @type 
 
 function showMatrix() {
   get('#matrix').hidden = false;
-  if (isDrawn) matrix.show({ labels, cells: rules[state.rule].cells, unit: data.unit, similarity: data.similarity });
+  if (isDrawn) matrix.show({ labels: names, cells: rules[state.rule].cells, unit: data.unit, similarity: data.similarity });
   else showPairs();
   showLegend();
 }
