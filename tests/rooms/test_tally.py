@@ -270,7 +270,7 @@ BAD: dict[str, tuple[bytes, type[DeconfuseError], str]] = {
         BadData,
         "column 'true' holds lists",
     ),
-    "png": (b"\x89PNG\r\n\x1a\n....", BadData, "is a PNG image; understood are"),
+    "png": (b"\x89PNG\r\n\x1a\n....", BadData, "is a PNG image, made to be looked at"),
     "zip": (b"PK\x03\x04....", BadData, "spreadsheet"),
     "binary": (b"\0\1\2\3" * 30, BadData, "neither text nor Parquet"),
     "gzip cut": (gzip.compress(csv_bytes())[:-9], Damaged, "decompressed"),
