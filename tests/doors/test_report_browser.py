@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -118,6 +119,14 @@ def pixel(page: Page) -> list[int]:
     }"""
     )
     return found
+
+
+def eventually(is_so: Callable[[], bool], *, seconds: float = 10) -> None:
+    """Return when the page is so; a repaint comes when the browser finds the time."""
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def in_view(page: Page) -> Page:
@@ -458,22 +467,18 @@ def test_no_page_is_wider_than_its_window(show: Open, width: int) -> None:
     """Phones to large screens: tables and matrix scroll inside themselves."""
     page = show(pages.many(40))
     page.set_viewport_size({"width": width, "height": 900})
-    page.wait_for_timeout(50)
 
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    eventually(lambda: page.evaluate("document.documentElement.scrollWidth") <= width)
 
 
 def test_a_print_is_white_and_without_controls(show: Open) -> None:
     """Also from a dark screen; the matrix is repainted for paper."""
     page = show(pages.small())
     page.emulate_media(color_scheme="dark")
-    page.wait_for_timeout(50)
-    dark = pixel(page)
+    eventually(lambda: pixel(page)[0] < 60)
     page.emulate_media(color_scheme="dark", media="print")
-    page.wait_for_timeout(50)
 
-    assert dark[0] < 60
-    assert pixel(page) == [255, 255, 255, 255]
+    eventually(lambda: pixel(page) == [255, 255, 255, 255])
     expect(page.locator("#tools")).to_be_hidden()
     expect(page.locator("#labels table")).to_be_visible()
     assert len(page.pdf()) > 10_000
