@@ -19,6 +19,10 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from deconfuse.vision.backbone import Backbone
 
 N_ROWS = 10_000_000
 
@@ -177,14 +181,12 @@ def embed_images(images: str) -> dict[str, float]:
     import onnxruntime as ort
 
     from deconfuse.engine.backbones import load_backbone
-    from deconfuse.engine.cache import EmbeddingCache
-    from deconfuse.engine.embeddings import embed
     from deconfuse.settings import read_settings
     from deconfuse.vision.images import FOLDER_LIMITS, decode
 
     settings = read_settings()
     threads = settings.threads
-    paths = sorted(str(path) for path in Path(images).rglob("*") if path.is_file())
+    paths = files_below(images)
     backbone = load_backbone(cache=settings.cache)
     ready = [backbone.pixels(decode(Path(path).read_bytes(), FOLDER_LIMITS)[0]) for path in paths[:512]]
 
@@ -205,18 +207,7 @@ def embed_images(images: str) -> dict[str, float]:
     best = sorted(choices, key=lambda choice: -max(bare(*choice), bare(*choice)))[:3]
     turns = []
     for _ in range(5):
-        with tempfile.TemporaryDirectory() as folder:
-            cache = EmbeddingCache(Path(folder), backbone.card)
-            start = time.perf_counter()
-            embed(
-                paths,
-                lambda path: Path(path).read_bytes(),
-                backbone=backbone,
-                cache=cache,
-                limits=FOLDER_LIMITS,
-                threads=threads,
-            )
-            rate = len(paths) / (time.perf_counter() - start)
+        rate = len(paths) / seconds_to_embed(paths, backbone, threads=threads)
         bare_rate, choice = max((bare(*choice), choice) for choice in best)
         turns.append((rate / bare_rate, rate, bare_rate, choice))
     ratio, rate, bare_rate, choice = sorted(turns)[len(turns) // 2]
@@ -243,7 +234,7 @@ def retrain_inside(images: str) -> dict[str, float]:
             start = time.perf_counter()
             train(copy, output=Path(folder) / f"run{turn}")
             seconds.append(time.perf_counter() - start)
-    n_images = sum(1 for path in Path(images).rglob("*") if path.is_file())
+    n_images = len(files_below(images))
     return {"seconds": statistics.median(seconds), "n_images": n_images}
 
 
@@ -269,17 +260,12 @@ def command(*arguments: str, cache: Path) -> float:
     return time.perf_counter() - start
 
 
-def embed_alone(images: str) -> dict[str, float]:
-    """Embed every image end to end into a new cache: the seconds that takes in a process that has started."""
-    from deconfuse.engine.backbones import load_backbone
+def seconds_to_embed(paths: list[str], backbone: Backbone, *, threads: int) -> float:
+    """Wall seconds to embed the images at `paths` end to end into a new cache."""
     from deconfuse.engine.cache import EmbeddingCache
     from deconfuse.engine.embeddings import embed
-    from deconfuse.settings import read_settings
     from deconfuse.vision.images import FOLDER_LIMITS
 
-    settings = read_settings()
-    paths = sorted(str(path) for path in Path(images).rglob("*") if path.is_file())
-    backbone = load_backbone(cache=settings.cache)
     with tempfile.TemporaryDirectory() as folder:
         cache = EmbeddingCache(Path(folder), backbone.card)
         start = time.perf_counter()
@@ -289,9 +275,24 @@ def embed_alone(images: str) -> dict[str, float]:
             backbone=backbone,
             cache=cache,
             limits=FOLDER_LIMITS,
-            threads=settings.threads,
+            threads=threads,
         )
-        return {"seconds": time.perf_counter() - start}
+        return time.perf_counter() - start
+
+
+def files_below(folder: str) -> list[str]:
+    """The paths of all files below `folder`, sorted."""
+    return sorted(str(path) for path in Path(folder).rglob("*") if path.is_file())
+
+
+def embed_alone(images: str) -> dict[str, float]:
+    """Embed every image end to end: the seconds that takes in a process that has started."""
+    from deconfuse.engine.backbones import load_backbone
+    from deconfuse.settings import read_settings
+
+    settings = read_settings()
+    backbone = load_backbone(cache=settings.cache)
+    return {"seconds": seconds_to_embed(files_below(images), backbone, threads=settings.threads)}
 
 
 def train_commands(images: Path) -> dict[str, float]:
