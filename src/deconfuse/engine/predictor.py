@@ -2,19 +2,26 @@
 
 One predictor holds one head and shares a backbone with any number of others. Images are decoded under the limits of
 folders, as in training; an image that cannot be read is an answer with a problem, so that the others are answered.
+
+`Models` holds several of them for a server: at most so many heads, the one that was not asked for longest leaves
+first; and at most so many images in work, whatever the model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deconfuse.errors import BadImage, DeconfuseError, Invalid, Problem
+from deconfuse.errors import BadData, BadImage, DeconfuseError, Invalid, Problem, TooFast
+from deconfuse.learn.bundle import CARD_NAME, HEAD_NAME, read_bundle
 from deconfuse.learn.head import Head
 from deconfuse.vision.backbone import Backbone
 from deconfuse.vision.images import FOLDER_LIMITS, Limits, decode
@@ -89,6 +96,135 @@ class Predictor:
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+
+
+NEVER = 2.0
+"""The threshold of a label that has none: no probability reaches it."""
+
+
+class Models:
+    """Loaded models of a server, bounded and shared; safe to use from any number of threads.
+
+    Every model is a head on the one backbone, which is loaded with the first of them.
+    """
+
+    def __init__(
+        self, load_backbone: Callable[[], Backbone], *, most_models: int, most_at_once: int, most_waiting: int
+    ) -> None:
+        """Holds nothing yet.
+
+        Args:
+            load_backbone: gives the backbone; called once.
+            most_models: heads kept; 1 or more.
+            most_at_once: images in work at once; 1 or more.
+            most_waiting: images that may wait for that; one more is refused.
+        """
+        self._load_backbone = load_backbone
+        self._most_models = most_models
+        self._most_at_once = most_at_once
+        self._most_waiting = most_waiting
+        self._lock = threading.Lock()
+        self._backbone_lock = threading.Lock()
+        self._backbone: Backbone | None = None
+        self._kept: OrderedDict[Hashable, Future[Predictor]] = OrderedDict()
+        self._n_at_work = 0
+        self._waiting: deque[threading.Lock] = deque()
+
+    def __len__(self) -> int:
+        """How many models are kept, those that are being loaded among them."""
+        with self._lock:
+            return len(self._kept)
+
+    def get(self, key: Hashable, load: Callable[[], tuple[bytes, bytes]]) -> Predictor:
+        """The model `key`, loaded first where it is not kept; who asks meanwhile waits for the same loading.
+
+        Args:
+            key: what tells this model from every other.
+            load: gives the bytes of its card and of its head.
+
+        Raises:
+            BadData: the model was trained on another backbone.
+            Damaged: card and head are not what they should be.
+            DeconfuseError: whatever `load` raises; nothing is kept, and the next one who asks loads again.
+        """
+        with self._lock:
+            kept = self._kept.get(key)
+            is_mine = kept is None
+            if kept is None:
+                kept = self._kept[key] = Future()
+            self._kept.move_to_end(key)
+            while len(self._kept) > self._most_models:
+                self._kept.popitem(last=False)
+        if is_mine:
+            try:
+                kept.set_result(self._read(load))
+            except BaseException as error:
+                self._drop(key, kept)
+                kept.set_exception(error)
+                raise
+        return kept.result()
+
+    def forget(self, key: Hashable) -> None:
+        """Let go of the model `key`; images in work on it are finished. One that is not kept is no error."""
+        with self._lock:
+            self._kept.pop(key, None)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait for a turn at the processors, in the order of asking, and keep it while the block runs.
+
+        Raises:
+            TooFast: `most_waiting` wait already.
+        """
+        self._take_turn()
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    def _read(self, load: Callable[[], tuple[bytes, bytes]]) -> Predictor:
+        card_json, head_bytes = load()
+        head, card = read_bundle({CARD_NAME: card_json, HEAD_NAME: head_bytes})
+        with self._backbone_lock:
+            if self._backbone is None:
+                self._backbone = self._load_backbone()
+            backbone = self._backbone
+        named = card.get("backbone")
+        trained_on = named.get("key") if isinstance(named, dict) else None
+        if trained_on != backbone.card.key:
+            raise BadData(
+                f"the model was trained on the backbone {trained_on}, and this server has {backbone.card.key}; "
+                "train it again"
+            )
+        thresholds = card.get("thresholds") or [None] * len(head.labels)
+        return Predictor(head, tuple(NEVER if each is None else float(each) for each in thresholds), backbone)
+
+    def _drop(self, key: Hashable, failed: Future[Predictor]) -> None:
+        with self._lock:
+            if self._kept.get(key) is failed:
+                del self._kept[key]
+
+    def _take_turn(self) -> None:
+        with self._lock:
+            if self._n_at_work < self._most_at_once:
+                self._n_at_work += 1
+                return
+            if len(self._waiting) >= self._most_waiting:
+                raise TooFast(
+                    f"{self._n_at_work} images are in work and {len(self._waiting)} wait, and no more are taken; "
+                    "try again a little later"
+                )
+            mine = threading.Lock()
+            mine.acquire()
+            self._waiting.append(mine)
+        mine.acquire()  # until `_pass_on` opens it: the turn then goes from hand to hand
+
+    def _pass_on(self) -> None:
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._n_at_work -= 1
 
 
 def parse_threshold(text: str | None) -> Threshold:
