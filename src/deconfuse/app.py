@@ -116,7 +116,7 @@ def report_page(evaluation: Evaluation, *, buckets: Mapping[str, Path] | None = 
 
     Thumbnails come from the cache, then from the images themselves.
     """
-    from deconfuse.engine.evaluation import matrix_view
+    from deconfuse.engine.showing import matrix_view
     from deconfuse.engine.thumbnails import thumbnail_source
     from deconfuse.report.render import standalone
 

@@ -17,15 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deconfuse.engine.evaluation import (
-    ANY,
-    Evaluation,
-    cell_images,
-    matrix_evaluation,
-    matrix_view,
-    read_evaluation,
-    run_evaluation,
-)
+from deconfuse.engine.evaluation import Evaluation, matrix_evaluation, read_evaluation, run_evaluation
+from deconfuse.engine.showing import ANY, cell_images, matrix_view
 from deconfuse.errors import BadData, Damaged, DeconfuseError, Invalid, NotBuilt, NotFound
 from deconfuse.formats.evaluation import (
     EvaluationSummary,

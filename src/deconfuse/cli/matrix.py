@@ -199,7 +199,7 @@ def _table(
     force: bool,
 ) -> None:
     from deconfuse.cli.terminal import terminal
-    from deconfuse.engine.evaluation import stamp
+    from deconfuse.engine.showing import stamp
     from deconfuse.report import text
 
     screen = terminal()
@@ -221,7 +221,7 @@ def _table(
 
 def _file(evaluation: Evaluation, form: str, shape: dict[str, Any], *, wide: bool, font: Path | None) -> str | bytes:
     """The matrix in a format that is no terminal's."""
-    from deconfuse.engine.evaluation import stamp
+    from deconfuse.engine.showing import stamp
     from deconfuse.report import exports
     from deconfuse.report.text import headline_text, stamp_text
 
@@ -298,7 +298,7 @@ def images(
     SOURCE is a run directory, or another source that names its images: predictions with a column of paths, or a
     manifest snapshot. With --format paths every line is a path on this machine.
     """
-    from deconfuse.engine.evaluation import cell_images
+    from deconfuse.engine.showing import cell_images
     from deconfuse.errors import Invalid
 
     if true is None and predicted is None:
@@ -323,7 +323,7 @@ def find_label(name: str | None, labels: Sequence[str], option: str) -> str | No
     Raises:
         NotFound: there is none; the message names those that come nearest.
     """
-    from deconfuse.engine.evaluation import ANY
+    from deconfuse.engine.showing import ANY
     from deconfuse.errors import NotFound
     from deconfuse.names import label_key
 
@@ -347,7 +347,7 @@ def find_label(name: str | None, labels: Sequence[str], option: str) -> str | No
 
 def _image_table(found: pa.Table, cell: tuple[str | None, str | None]) -> str:
     from deconfuse.cli.terminal import terminal
-    from deconfuse.engine.evaluation import ANY
+    from deconfuse.engine.showing import ANY
     from deconfuse.measure.text import percent_text
     from deconfuse.report.grid import label_text
     from deconfuse.report.terminal import join_lines, printable, wrap

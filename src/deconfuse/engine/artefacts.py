@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from deconfuse import names
 from deconfuse.engine.cache import EmbeddingCache
-from deconfuse.engine.evaluation import matrix_view, run_evaluation
+from deconfuse.engine.evaluation import run_evaluation
 from deconfuse.engine.imports import s3_uri, validation_lines
 from deconfuse.engine.judging import score_matrix
+from deconfuse.engine.showing import matrix_view
 from deconfuse.engine.thumbnails import from_cache_or_image
 from deconfuse.errors import Problem
 from deconfuse.formats.evaluation import (

@@ -14,9 +14,10 @@ from typing import Any, Literal, get_args
 
 import pyarrow as pa
 
-from deconfuse.engine.evaluation import Evaluation, SplitChoice, matrix_view, run_evaluation
+from deconfuse.engine.evaluation import Evaluation, SplitChoice, run_evaluation
 from deconfuse.engine.imports import list_files
 from deconfuse.engine.predictor import Answer, Predictor
+from deconfuse.engine.showing import matrix_view
 from deconfuse.engine.sinks import write_whole
 from deconfuse.engine.thumbnails import Thumbnails, thumbnail_source
 from deconfuse.errors import BadData, BadImage, Invalid, NotFound, Problem
