@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deconfuse.errors import Damaged, Denied, Invalid, NotFound, Unmet
+from deconfuse.errors import Damaged, Denied, Invalid, NotFound, Stale, Unmet
 from deconfuse.store.digests import composite, new_digest, to_base64
 from deconfuse.store.local import LocalObjects
 from deconfuse.store.multipart import MIN_PART_BYTES, Named, Part, Uploads
@@ -105,17 +105,40 @@ def test_completing_again_answers_the_same(objects: LocalObjects, uploads: Uploa
 
 
 def test_completing_at_once_makes_one_object(objects: LocalObjects, uploads: Uploads) -> None:
-    """Eight clients, one upload: all get the same answer."""
+    """Eight clients, one upload: all get the same answer, whether they lose before, while or after parts are joined."""
+    for _ in range(10):
+        upload = uploads.create("photos", "a").id
+        parts = [send(objects, uploads, upload, n, bytes([n]) * 1000) for n in range(1, 5)]
+
+        def complete(_: int, upload: str = upload, parts: list[Part] = parts) -> str:
+            return uploads.complete("photos", "a", upload, named(*parts)).etag
+
+        with ThreadPoolExecutor(8) as pool:
+            etags = set(pool.map(complete, range(8)))
+        assert len(etags) == 1
+        assert n_blobs(objects) == 1
+
+
+def test_bytes_of_a_part_that_are_gone(objects: LocalObjects, uploads: Uploads) -> None:
+    """A part that loses its bytes while the upload stays open is told; nothing becomes visible."""
     upload = uploads.create("photos", "a").id
-    parts = [send(objects, uploads, upload, n, bytes([n]) * 1000) for n in range(1, 5)]
+    part = send(objects, uploads, upload, 1, b"one")
+    objects.blobs.remove(objects.blobs.names())
 
-    def complete(_: int) -> str:
-        return uploads.complete("photos", "a", upload, named(*parts)).etag
+    with pytest.raises(Stale):
+        uploads.complete("photos", "a", upload, named(part))
+    assert uploads.find("photos", "a", upload).key == "a"
 
-    with ThreadPoolExecutor(8) as pool:
-        etags = set(pool.map(complete, range(8)))
-    assert len(etags) == 1
-    assert n_blobs(objects) == 1
+
+def test_the_size_that_was_announced(objects: LocalObjects, uploads: Uploads) -> None:
+    """An object of another size is refused, and the upload stays."""
+    upload = uploads.create("photos", "a").id
+    part = send(objects, uploads, upload, 1, b"one")
+
+    with pytest.raises(Invalid) as caught:
+        uploads.complete("photos", "a", upload, named(part), size_bytes=4)
+    assert caught.value.field == "object size"
+    assert uploads.complete("photos", "a", upload, named(part), size_bytes=3).size_bytes == 3
 
 
 def test_a_part_may_be_sent_again(objects: LocalObjects, uploads: Uploads) -> None:

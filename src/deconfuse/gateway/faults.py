@@ -73,6 +73,7 @@ _FIELDS: Final[dict[str, _Code]] = {
     "part order": (400, "InvalidPartOrder"),
     "part size": (400, "EntityTooSmall"),
     "parts": (400, "MalformedXML"),
+    "object size": (400, "InvalidRequest"),
     "part number": (416, "InvalidPartNumber"),
     "checksum": (400, "InvalidRequest"),
     "copy": (400, "InvalidRequest"),

@@ -19,7 +19,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, delete, insert, or_, select, update
 
-from deconfuse.errors import Damaged, InUse, Invalid, NotFound
+from deconfuse.errors import Damaged, Invalid, NotFound, Stale
 from deconfuse.store.blobs import Draft
 from deconfuse.store.database import from_ms, to_ms
 from deconfuse.store.digests import ALGORITHMS, combined, composite
@@ -245,6 +245,7 @@ class Uploads:
         *,
         conditions: Conditions = ALWAYS,
         expected: Mapping[str, str] = {},
+        size_bytes: int | None = None,
     ) -> Stored:
         """Make the named parts, in this order, the object; parts that are not named are dropped with the upload.
 
@@ -258,43 +259,48 @@ class Uploads:
             parts: what to make it of, numbers ascending.
             conditions: checked in the transaction that makes the object visible.
             expected: checksums by algorithm, in base64, that the object must have.
+            size_bytes: how many bytes the object must have; None for any number.
 
         Raises:
-            Invalid: fields "parts", "part", "part order" and "part size"; see `store.objects`.
+            Invalid: fields "parts", "part", "part order", "part size" and "object size"; see `store.objects`.
             NotFound: there is no such bucket, or no such upload for this key.
             Unmet: a condition does not hold; the upload stays.
             Damaged: a checksum differs from the one expected; the upload stays.
-            InUse: a part was replaced meanwhile; the upload stays.
+            Stale: a part was replaced meanwhile; the upload stays.
             Unavailable: the disk is full, or the store is away.
         """
         with self._objects.database.read() as connection:
-            try:
-                row = _row_of(connection, bucket, key, upload)
-            except NotFound:
-                if made := self._made_by(connection, bucket, key, upload):
-                    return made
-                raise
+            row = self._open_row(connection, bucket, key, upload)
+            if isinstance(row, Stored):
+                return row
             have = _parts(connection, upload)
         chosen = self._chosen(parts, have)
+        sizes = tuple(part.size_bytes for part in chosen)
+        if size_bytes not in (None, sum(sizes)):
+            raise Invalid("object size", f"the parts have {sum(sizes):,} bytes, not {size_bytes:,}")
         checksums = _whole_checksums(row, chosen)
         for algorithm, wanted in expected.items():
             if checksums.get(algorithm, wanted) != wanted:
                 raise Damaged("the object", f"its {algorithm} is {checksums[algorithm]}, not {wanted}")
-        with self._joined(chosen) as draft:
-            sizes = tuple(part.size_bytes for part in chosen)
+        try:
+            draft = self._joined(chosen)
+        except FileNotFoundError as error:  # another completion was first and removed the parts, or one was replaced
+            with self._objects.database.read() as connection:
+                made = self._open_row(connection, bucket, key, upload)
+            if isinstance(made, Stored):
+                return made
+            raise _replaced(upload) from error
+        with draft:
             placement = Placement(
                 draft.name, sum(sizes), _etag(chosen), row.headers, row.user_metadata, checksums, sizes, upload
             )
             with self._objects.database.write() as connection:
-                try:
-                    _row_of(connection, bucket, key, upload, is_locked=True)
-                except NotFound:
-                    if made := self._made_by(connection, bucket, key, upload):
-                        return made
-                    raise
+                made = self._open_row(connection, bucket, key, upload, is_locked=True)
+                if isinstance(made, Stored):
+                    return made
                 kept = _parts(connection, upload)
                 if any(kept.get(part.number) is None or kept[part.number].blob != part.blob for part in chosen):
-                    raise InUse(f"a part of the upload {upload} was replaced while it was completed")
+                    raise _replaced(upload)
                 stored, old = self._objects.place(connection, bucket, encode_key(key), placement, conditions)
                 connection.execute(delete(UPLOADS).where(UPLOADS.c.id == upload))
             draft.keep()
@@ -308,12 +314,8 @@ class Uploads:
             NotFound: there is no such bucket, or no such upload for this key.
         """
         with self._objects.database.write() as connection:
-            try:
-                _row_of(connection, bucket, key, upload, is_locked=True)
-            except NotFound:
-                if self._made_by(connection, bucket, key, upload):
-                    return
-                raise
+            if isinstance(self._open_row(connection, bucket, key, upload, is_locked=True), Stored):
+                return
             blobs = _drop(connection, upload)
         self._objects.blobs.remove(blobs)
 
@@ -393,26 +395,38 @@ class Uploads:
         return chosen
 
     def _joined(self, chosen: Sequence[Row[Any]]) -> Draft:
-        """A secured draft of the parts one after the other."""
+        """A secured draft of the parts one after the other; FileNotFoundError where the bytes of one are gone."""
         draft = self._objects.draft()
         try:
             for part in chosen:
-                try:
-                    with self._objects.blobs.open(part.blob) as file:
-                        draft.append_undigested(file, part.size_bytes)
-                except FileNotFoundError:
-                    raise InUse(f"part {part.number} was replaced while the upload was completed") from None
+                with self._objects.blobs.open(part.blob) as file:
+                    draft.append_undigested(file, part.size_bytes)
             draft.secure()
         except BaseException:
             draft.discard()
             raise
         return draft
 
-    def _made_by(self, connection: Connection, bucket: str, key: str, upload: str) -> Stored | None:
-        """The object under `key`, if this upload made it."""
-        here = (OBJECTS.c.bucket == bucket) & (OBJECTS.c.key == encode_key(key)) & (OBJECTS.c.upload == upload)
-        row = connection.execute(select(OBJECTS).where(here)).first()
-        return None if row is None else stored_of(bucket, key, row)
+    def _open_row(
+        self, connection: Connection, bucket: str, key: str, upload: str, *, is_locked: bool = False
+    ) -> Row[Any] | Stored:
+        """The row of an upload under way, or the object under `key` where this upload has made it.
+
+        Raises:
+            NotFound: neither is there.
+        """
+        try:
+            return _row_of(connection, bucket, key, upload, is_locked=is_locked)
+        except NotFound:
+            here = (OBJECTS.c.bucket == bucket) & (OBJECTS.c.key == encode_key(key)) & (OBJECTS.c.upload == upload)
+            row = connection.execute(select(OBJECTS).where(here)).first()
+            if row is None:
+                raise
+            return stored_of(bucket, key, row)
+
+
+def _replaced(upload: str) -> Stale:
+    return Stale(f"a part of the upload {upload} was replaced while it was completed")
 
 
 def _row_of(connection: Connection, bucket: str, key: str, upload: str, *, is_locked: bool = False) -> Row[Any]:

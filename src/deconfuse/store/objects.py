@@ -17,6 +17,7 @@ What a caller asked wrongly is `Invalid`, and its field says which of S3's error
     part order    the parts to be completed do not ascend                InvalidPartOrder
     part size     a part that is not the last is under 5 MiB             EntityTooSmall
     parts         none at all                                            MalformedXML
+    object size   the parts do not have the bytes that were announced    InvalidRequest
     checksum      an algorithm that is not known                         InvalidRequest
     copy          an object onto itself with nothing changed             InvalidRequest
 """
