@@ -47,6 +47,9 @@ class Exchange:
         is_secure: whether the connection is encrypted.
         status: of the answer; 0 before it began.
         n_sent: bytes of the answer's body so far.
+        n_received: bytes of the request's body so far.
+        operation: what is asked, by its name in the API or in S3; "" until a door has found out.
+        key_id: the key that signed; "" until a door has checked that.
     """
 
     def __init__(
@@ -68,6 +71,9 @@ class Exchange:
         self.is_secure = scope.get("scheme") == "https"
         self.status = 0
         self.n_sent = 0
+        self.n_received = 0
+        self.operation = ""
+        self.key_id = ""
         self._receive = receive
         self._send = send
         self._monotonic = monotonic
@@ -98,6 +104,7 @@ class Exchange:
             self._is_read = not message.get("more_body", False)
             data = message.get("body", b"")
             n_bytes += len(data)
+            self.n_received += len(data)
             late = self._monotonic() - began - GRACE_SECONDS
             if late > 0 and n_bytes < late * SLOWEST_BYTES_PER_SECOND and not self._is_read:
                 raise TooSlow(f"the body came at less than {SLOWEST_BYTES_PER_SECOND} bytes a second")
