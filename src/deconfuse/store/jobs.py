@@ -49,7 +49,7 @@ class Job:
         message: what its worker said last.
         percent: how far it is, 0 to 100, as far as its worker can tell.
         created_ms: when it was asked for, in milliseconds since 1970.
-        n_attempts: how often it was taken.
+        n_attempts: how often it was taken, without those times when its worker left it for no fault of the job's.
         worker: who has it; None while nobody does.
         beat_ms: when its worker spoke last; None before it was first taken.
         ended_ms: when it ended; None before.
@@ -137,6 +137,21 @@ def end_job(
     if becomes == "DONE":
         ended["percent"] = 100.0
     if rows.execute(update(JOBS).where(_own(job_id, worker)).values(**ended)).rowcount == 0:
+        raise _lost(job_id, worker)
+
+
+def leave_job(rows: Connection, job_id: int, *, worker: str, is_attempt: bool = True) -> None:
+    """Give a job back as its worker, WAITING for another one; Stale where it is no longer this worker's.
+
+    Args:
+        rows: the transaction.
+        job_id: the job.
+        worker: who has it.
+        is_attempt: whether it counts as an attempt; it does not where a server is stopped in the middle of it.
+    """
+    n_attempts = JOBS.c.n_attempts - (0 if is_attempt else 1)
+    left = {"status": "WAITING", "worker": None, "n_attempts": n_attempts}
+    if rows.execute(update(JOBS).where(_own(job_id, worker)).values(**left)).rowcount == 0:
         raise _lost(job_id, worker)
 
 

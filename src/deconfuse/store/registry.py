@@ -67,6 +67,7 @@ from deconfuse.store.jobs import (
     end_job,
     get_job,
     give_back_job,
+    leave_job,
     list_jobs,
     list_silent_jobs,
     remove_ended_jobs,
@@ -86,7 +87,7 @@ from deconfuse.store.projects import (
     list_projects,
     remove_project,
 )
-from deconfuse.store.rows import Moves, Page
+from deconfuse.store.rows import Moves, Page, Rows
 from deconfuse.store.tags import MAX_TAGS, Noun, put_tags, remove_tags, tags_of
 from deconfuse.store.versions import (
     DELETABLE,
@@ -137,6 +138,7 @@ __all__ = [
     "Policy",
     "Project",
     "ProjectStatus",
+    "Rows",
     "Stats",
     "Version",
     "VersionLimits",
@@ -168,6 +170,7 @@ __all__ = [
     "give_back_job",
     "hold_dataset",
     "hold_project",
+    "leave_job",
     "list_datasets",
     "list_datasets_in",
     "list_jobs",

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from sqlalchemy import Connection, Table, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from deconfuse.errors import Invalid, NotFound, Stale
+
+Rows: TypeAlias = Connection
+"""A transaction, as every function of the registry takes it; whoever is not in the store calls it so."""
 
 Moves = Mapping[str, frozenset[str]]
 """Every status of a noun, and those that may follow it; a status that nothing follows ends with its row."""
