@@ -63,6 +63,7 @@ class Intake:
         limits: the rules for the image at an address: AWS's for images of a manifest, wider ones for all others.
         root: the folder to which addresses other than s3://… are relative; None for a manifest.
         buckets: the directory of each bucket, those given and the one of `--test`.
+        errors: why the data as a whole is refused, as far as it shows before an image was looked at.
     """
 
     kind: Kind
@@ -73,6 +74,7 @@ class Intake:
     limits: Callable[[str], Limits]
     root: Path | None
     buckets: Mapping[str, Path]
+    errors: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

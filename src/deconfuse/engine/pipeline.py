@@ -218,13 +218,14 @@ def content_errors(
     """
     entries = {side: [e for e in intake.entries if (e.split or "train") == side] for side in ("train", "test")}
     labels = {side: {label for s in samples if s.split == side for label in s.labels} for side in entries}
-    return content_problems(
+    found = content_problems(
         labels["train"],
         labels["test"] if is_divided and entries["test"] else None,
         training=artefacts.count_entries(entries["train"], samples),
         testing=artefacts.count_entries(entries["test"], samples),
         limits=limits if intake.kind == "manifest" else replace(limits, max_labels=0),
     )
+    return (*intake.errors, *found)
 
 
 def learn(

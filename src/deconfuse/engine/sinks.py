@@ -1,8 +1,11 @@
-"""Where the artefacts of a training go: a directory that appears whole or not at all.
+"""Where the artefacts of a training go: a directory that appears whole or not at all, or objects in buckets.
 
 A sink takes artefacts one by one and is told at the end that they are complete. The directory sink writes into
 `DIR.partial-<random>` beside its target and renames it once; whatever happens before that leaves the target as it
 was, and what a killed process leaves behind carries `.partial-` in its name and no card.
+
+The object sink puts each artefact where it belongs, whole; that all of them are there is said by the row of the
+version, which names them only then.
 """
 
 from __future__ import annotations
@@ -13,12 +16,13 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Protocol
 
 from deconfuse.errors import AlreadyExists, DeconfuseError, Denied, Invalid, NotFound, Unavailable
+from deconfuse.store.objects import Objects, chunks_of
 
 PARTIAL = re.compile(r"\.partial-[0-9a-f]{8}$")
 """What the name of a directory or file ends with while it is written."""
@@ -101,6 +105,49 @@ class DirectorySink:
                     "output", str(self.target), "It appeared during the training; choose another --output"
                 ) from error
             raise world_error(error, self.target) from error
+
+
+CONTENT_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".json": "application/json",
+    ".manifest": "application/x-ndjson",
+    ".parquet": "application/vnd.apache.parquet",
+}
+"""What a browser is told of an artefact, by the end of its key; anything else is bytes."""
+
+
+class ObjectSink:
+    """A sink that puts each artefact into a store, under every key that is its place.
+
+    Putting an artefact again replaces it, so a training that was killed is simply begun again.
+    """
+
+    def __init__(self, objects: Objects, placements: Mapping[str, Sequence[tuple[str, str]]]) -> None:
+        """Takes the store, and (bucket, key) of each place of each artefact by the artefact's name."""
+        self.objects = objects
+        self.placements = placements
+
+    def put(self, name: str, data: bytes | Iterable[bytes]) -> None:
+        """Put `data` at every place of the artefact `name`.
+
+        Raises:
+            KeyError: nothing says where the artefact belongs; a mistake of the program.
+            NotFound: there is no such bucket.
+            Denied: a bucket may not be written.
+            Unavailable: the disk is full, or the store is away.
+        """
+        places = self.placements[name]
+        again = data if len(places) < 2 else b"".join(chunks_of(data))
+        for bucket, key in places:
+            self.objects.put(bucket, key, again, headers={"Content-Type": content_type(key)})
+
+    def finish(self) -> None:
+        """Nothing is left to do: objects are visible at once, and durable."""
+
+
+def content_type(key: str) -> str:
+    """What a browser is told of the object under `key`."""
+    return CONTENT_TYPES.get(PurePosixPath(key).suffix, "application/octet-stream")
 
 
 def refuse_taken(target: Path) -> None:

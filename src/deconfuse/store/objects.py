@@ -335,6 +335,32 @@ def read_all(objects: Objects, bucket: str, key: str, *, limit_bytes: int) -> by
         return b"".join(content)
 
 
+def lines_of(chunks: Iterable[bytes], *, longest_bytes: int) -> Iterator[bytes]:
+    r"""The lines of a text that comes in pieces, without their ends, in memory one at a time.
+
+    Args:
+        chunks: the bytes of the text, cut anywhere.
+        longest_bytes: what a line has beyond them is dropped, so that no line can fill the memory.
+
+    Example:
+        >>> list(lines_of([b"a\nb", b"c\n\nd"], longest_bytes=9)), list(lines_of([b"abcd\n"], longest_bytes=3))
+        ([b'a', b'bc', b'', b'd'], [b'abc'])
+    """
+    begun = bytearray()
+    is_begun = False
+    for chunk in chunks:
+        *ended, rest = chunk.split(b"\n")
+        for piece in ended:
+            begun += piece[: longest_bytes - len(begun)]
+            yield bytes(begun)
+            begun.clear()
+            is_begun = False
+        begun += rest[: longest_bytes - len(begun)]
+        is_begun = is_begun or bool(rest)
+    if is_begun:
+        yield bytes(begun)
+
+
 def list_all(objects: Objects, bucket: str, *, prefix: str = "") -> Iterator[Stored]:
     """Every object below `prefix`, page by page, in byte order."""
     after = ""
