@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deconfuse.errors import Damaged, Denied, Invalid, NotFound, Stale, Unmet
-from deconfuse.store.digests import composite, new_digest, to_base64
+from deconfuse.signing.checksums import composite, new_digest, to_base64
 from deconfuse.store.local import LocalObjects
 from deconfuse.store.multipart import MIN_PART_BYTES, Named, Part, Uploads
 from deconfuse.store.objects import Conditions, Span, part_span

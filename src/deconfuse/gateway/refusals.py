@@ -11,9 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deconfuse.errors import NotBuilt
-
-CHECKSUMS = frozenset({"CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"})
-"""The checksums that are computed and kept."""
+from deconfuse.signing.checksums import S3_ALGORITHMS
 
 _OTHER_CHECKSUMS = frozenset({"SHA512", "MD5", "XXHASH64", "XXHASH3", "XXHASH128"})
 
@@ -70,7 +68,7 @@ def check_headers(headers: Mapping[str, str]) -> None:
             raise _refusal(f"{name}: {value[:80]}")
         if name.startswith(_CHECKSUM) and name not in _ALGORITHMS:
             algorithm = name.removeprefix(_CHECKSUM)
-            if algorithm not in _NO_ALGORITHM and algorithm.upper() not in CHECKSUMS:
+            if algorithm not in _NO_ALGORITHM and algorithm.upper() not in S3_ALGORITHMS:
                 raise _refusal(name)
 
 

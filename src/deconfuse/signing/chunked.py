@@ -30,7 +30,7 @@ from hashlib import sha256
 from typing import Protocol
 
 from deconfuse.errors import BadSignature, Damaged, Invalid, NotBuilt
-from deconfuse.signing.checksums import HEADER, NAMES, Checksum
+from deconfuse.signing.checksums import HEADER, S3_ALGORITHMS, Digest, new_digest, to_base64
 from deconfuse.signing.sigv4 import (
     SIGNED_CHUNKS_AND_TRAILER,
     STREAMING,
@@ -142,7 +142,8 @@ class ChunkedBody:
         if self._sign is None and verified.payload != UNSIGNED_CHUNKS_AND_TRAILER:
             raise Invalid("x-amz-content-sha256", "chunks can be signed by version 4 only")
         self._is_trailer_signed = verified.payload == SIGNED_CHUNKS_AND_TRAILER
-        self._checksum = _announced(trailer, verified.payload)
+        self._announced = _announced(trailer, verified.payload)
+        self._checksum: Digest | None = new_digest(self._announced) if self._announced else None
         self._verified = verified
         self._length = length
         self._seen = 0
@@ -269,7 +270,7 @@ class ChunkedBody:
 
     def _awaited(self) -> set[str]:
         """The trailers that must follow the last chunk, and no others may; blank lines before them do not count."""
-        checksum = {HEADER + self._checksum.name} if self._checksum is not None else set()
+        checksum = {HEADER + self._announced.lower()} if self._announced else set()
         return checksum | ({_TRAILER_SIGNATURE} if self._is_trailer_signed else set())
 
     def _read_end(self, view: memoryview, ready: list[bytes]) -> memoryview:
@@ -309,23 +310,25 @@ class ChunkedBody:
     def _check_checksum(self) -> None:
         if self._checksum is None:
             return
-        name = HEADER + self._checksum.name
+        name, arrived = HEADER + self._announced.lower(), to_base64(self._checksum.digest())
         if name not in self._trailers:
             raise Damaged(BODY, f"it ends before {name}, which was announced")
-        if self._trailers[name] != self._checksum.text():
-            raise Damaged(CHECKSUM, f"{name} is {self._trailers[name]}; what arrived has {self._checksum.text()}")
+        if self._trailers[name] != arrived:
+            raise Damaged(CHECKSUM, f"{name} is {self._trailers[name]}; what arrived has {arrived}")
 
 
-def _announced(trailer: str | None, payload: str) -> Checksum | None:
-    """The running sum for the trailer that is announced."""
+def _announced(trailer: str | None, payload: str) -> str:
+    """The algorithm of the checksum that is announced to follow; "" where none is."""
     if trailer is None:
-        return None
+        return ""
     if not payload.endswith("-TRAILER"):
         raise Invalid("x-amz-trailer", f"nothing follows a body sent as {payload}")
-    name = trailer.strip().lower().removeprefix(HEADER)
-    if name not in NAMES:
-        raise NotBuilt("x-amz-trailer", f"{trailer[:80]!r}: only one checksum of {', '.join(NAMES)} can follow a body")
-    return Checksum(name)
+    name = trailer.strip().lower().removeprefix(HEADER).upper()
+    if name not in S3_ALGORITHMS:
+        raise NotBuilt(
+            "x-amz-trailer", f"{trailer[:80]!r}: only one checksum of {', '.join(S3_ALGORITHMS)} can follow a body"
+        )
+    return name
 
 
 def _header(request: Request, name: str) -> str:

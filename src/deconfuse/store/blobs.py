@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from deconfuse.errors import Damaged, Unavailable
-from deconfuse.store.digests import new_digest, to_base64
+from deconfuse.signing.checksums import new_digest, to_base64
 from deconfuse.store.objects import CHUNK_BYTES, Content, Stored
 
 

@@ -20,9 +20,9 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from deconfuse.errors import AlreadyExists, Damaged, Denied, InUse, Invalid, NotFound
+from deconfuse.signing.checksums import new_digest, to_base64
 from deconfuse.store.blobs import Blobs, Draft, content_of
 from deconfuse.store.database import Database, alone_with, from_ms, to_ms
-from deconfuse.store.digests import new_digest, to_base64
 from deconfuse.store.linked import LinkedFiles
 from deconfuse.store.listing import Wanted, page_of_objects
 from deconfuse.store.objects import (

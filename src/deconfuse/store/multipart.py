@@ -20,9 +20,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, delete, insert, or_, select, update
 
 from deconfuse.errors import Damaged, Invalid, NotFound, Stale
+from deconfuse.signing.checksums import ALGORITHMS, combined, composite
 from deconfuse.store.blobs import Draft
 from deconfuse.store.database import from_ms, to_ms
-from deconfuse.store.digests import ALGORITHMS, combined, composite
 from deconfuse.store.local import LocalObjects, Placement, bucket_of, stored_of, writable
 from deconfuse.store.objects import ALWAYS, MAX_PAGE, Conditions, Span, Stored, check_kept, encode_key
 from deconfuse.store.schema import OBJECTS, PARTS, UPLOADS
