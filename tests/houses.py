@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from deconfuse.engine import predictor
+from deconfuse.engine.predictor import Models
 from deconfuse.service.house import House, ServiceLimits
 from deconfuse.store.database import open_database
 from deconfuse.store.local import LocalObjects
@@ -90,7 +90,7 @@ def make_house(
         database=rows,
         objects=objects,
         local=objects,
-        models=_models(),
+        models=Models(tiny_backbone, most_models=2, most_at_once=2, most_waiting=8),
         load_backbone=tiny_backbone,
         cache=tmp_path / "cache",
         threads=1,
@@ -106,9 +106,3 @@ def clock_of(house: House) -> Clock:
     """The clock of a house, to be wound."""
     assert isinstance(house.clock, Clock)
     return house.clock
-
-
-def _models() -> Any:
-    """Room for two loaded versions; None as long as the predictor has no such thing."""
-    models = getattr(predictor, "Models", None)
-    return models and models(tiny_backbone, most_models=2, most_at_once=2, most_waiting=8)

@@ -1,8 +1,69 @@
-"""Buckets and objects, and who may touch them."""
+"""Buckets and objects, and who may touch them.
+
+Use cases read and write what a request names through `client_objects`, in which the service's own bucket does not
+exist: a manifest, an image or an output folder there would let a request read or overwrite the models of others.
+
+A door that serves buckets itself gets the store from `buckets` and `uploads`. It asks `check_client_bucket` for every
+bucket that a request names, the source of a copy among them, and `Caller.check_may_write` before anything that
+changes something; a linked bucket refuses to be written by itself. The words that such a door speaks with the store
+are all here, for a door knows no room below this one.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+
+from deconfuse.errors import NotBuilt, NotFound
+from deconfuse.service.house import House
+from deconfuse.store.blobs import Draft
+from deconfuse.store.local import LocalObjects
+from deconfuse.store.multipart import MAX_PARTS, Named, Part, Upload, Uploads
+from deconfuse.store.objects import (
+    ALWAYS,
+    CHUNK_BYTES,
+    HEADERS,
+    MAX_KEY_BYTES,
+    MAX_PAGE,
+    OWN_BUCKET,
+    Bucket,
+    Conditions,
+    Content,
+    Objects,
+    Page,
+    Span,
+    Stored,
+    part_span,
+)
+
+__all__ = [
+    "ALWAYS",
+    "CHUNK_BYTES",
+    "HEADERS",
+    "MAX_KEY_BYTES",
+    "MAX_PAGE",
+    "MAX_PARTS",
+    "Bucket",
+    "ClientObjects",
+    "Conditions",
+    "Content",
+    "Draft",
+    "LocalObjects",
+    "Named",
+    "ObjectAddress",
+    "Objects",
+    "Page",
+    "Part",
+    "Span",
+    "Stored",
+    "Upload",
+    "Uploads",
+    "buckets",
+    "check_client_bucket",
+    "client_objects",
+    "part_span",
+    "uploads",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +79,78 @@ class ObjectAddress:
     bucket: str
     key: str
     version: str | None = None
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.key}"
+
+
+def check_client_bucket(name: str) -> str:
+    """`name`, if it is not the service's own bucket.
+
+    Raises:
+        NotFound: it is; for a client there is no such bucket.
+    """
+    if name == OWN_BUCKET:
+        raise NotFound("bucket", name)
+    return name
+
+
+def buckets(house: House) -> LocalObjects:
+    """The buckets that are ours to serve.
+
+    Raises:
+        NotBuilt: the store is somebody else's S3, which clients talk to directly.
+    """
+    if house.local is None:
+        raise NotBuilt("store", "objects are kept in another S3 here; talk to that directly")
+    return house.local
+
+
+def uploads(house: House) -> Uploads:
+    """Uploads in parts into the buckets that are ours to serve; NotBuilt as `buckets`."""
+    return Uploads(buckets(house))
+
+
+def client_objects(house: House) -> Objects:
+    """Every object that a request may name."""
+    return ClientObjects(house.objects)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientObjects:
+    """A store without the service's own bucket; everything else is as `Objects` says."""
+
+    objects: Objects
+
+    def put(
+        self,
+        bucket: str,
+        key: str,
+        data: bytes | Iterable[bytes],
+        *,
+        headers: Mapping[str, str] = {},
+        metadata: Mapping[str, str] = {},
+        conditions: Conditions = ALWAYS,
+    ) -> Stored:
+        """See `Objects.put`."""
+        check_client_bucket(bucket)
+        return self.objects.put(bucket, key, data, headers=headers, metadata=metadata, conditions=conditions)
+
+    def head(self, bucket: str, key: str, *, conditions: Conditions = ALWAYS) -> Stored:
+        """See `Objects.head`."""
+        return self.objects.head(check_client_bucket(bucket), key, conditions=conditions)
+
+    def get(self, bucket: str, key: str, *, span: Span | None = None, conditions: Conditions = ALWAYS) -> Content:
+        """See `Objects.get`."""
+        return self.objects.get(check_client_bucket(bucket), key, span=span, conditions=conditions)
+
+    def delete(self, bucket: str, key: str) -> None:
+        """See `Objects.delete`."""
+        self.objects.delete(check_client_bucket(bucket), key)
+
+    def list_objects(
+        self, bucket: str, *, prefix: str = "", delimiter: str = "", after: str = "", limit: int = MAX_PAGE
+    ) -> Page:
+        """See `Objects.list_objects`."""
+        check_client_bucket(bucket)
+        return self.objects.list_objects(bucket, prefix=prefix, delimiter=delimiter, after=after, limit=limit)
