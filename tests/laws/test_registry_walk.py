@@ -313,7 +313,7 @@ class LinesWalk(Walk):
     def split(self, data: st.DataObject) -> None:
         """Some lines go to the empty side and keep their order."""
         with self.database.read() as rows:
-            numbers = [number for number, _ in registry.list_labels_of_entries(rows, self.ids[0]).items]
+            numbers = [number for number, _, _ in registry.list_labels_of_entries(rows, self.ids[0]).items]
         chosen = set(data.draw(st.lists(st.sampled_from(numbers), unique=True))) if numbers else set()
         moved = self.attempt(registry.move_entries, sorted(chosen), source=self.ids[0], target=self.ids[1])
         assert moved == len(chosen)
@@ -361,7 +361,7 @@ class LinesWalk(Walk):
                 assert list(registry.each_line(rows, number)) == [entry.line for entry in entries]
                 counts = gather(lambda n=number, **page: registry.list_labels(rows, n, **page, limit=2))
                 stats = registry.count_entries(rows, number)
-                shown = [found for _, found in registry.list_labels_of_entries(rows, number).items]
+                shown = [found for _, _, found in registry.list_labels_of_entries(rows, number).items]
             assert [(c.label, c.n_entries, c.n_boxed) for c in counts] == [
                 (label, n_with(entries, label), n_with([e for e in entries if label in e.boxed], label))
                 for label in labels

@@ -234,7 +234,7 @@ def test_a_split_moves_lines_with_their_labels(database: Database) -> None:
     with database.write() as rows:
         first = registry.list_labels_of_entries(rows, train, limit=2)
         rest = registry.list_labels_of_entries(rows, train, after=first.after, limit=5000)
-        chosen = [number for number, labels in (*first.items, *rest.items) if labels == ("label-3",)]
+        chosen = [number for number, _, labels in (*first.items, *rest.items) if labels == ("label-3",)]
 
         assert registry.move_entries(rows, chosen, source=train, target=test) == 500
         assert registry.move_entries(rows, chosen, source=train, target=test) == 0
@@ -252,7 +252,7 @@ def test_a_move_onto_the_same_image_is_refused(database: Database) -> None:
         put(database, dataset_id, ROWS[0])
 
     with database.read() as rows:
-        ((number, _),) = registry.list_labels_of_entries(rows, train).items
+        ((number, _, _),) = registry.list_labels_of_entries(rows, train).items
     with pytest.raises(IntegrityError), database.write() as rows:
         registry.move_entries(rows, [number], source=train, target=test)
 
@@ -274,7 +274,7 @@ def test_a_copy_is_the_same(database: Database, dataset: int) -> None:
             (list(registry.each_line(rows, each)), registry.list_labels(rows, each), registry.count_entries(rows, each))
             for each in (dataset, target)
         ]
-        labels = [[item[1] for item in registry.list_labels_of_entries(rows, each).items] for each in (dataset, target)]
+        labels = [[item[1:] for item in registry.list_labels_of_entries(rows, each).items] for each in (dataset, target)]
     assert (n_calls, views[0], labels[0]) == (3, views[1], labels[1])
 
 

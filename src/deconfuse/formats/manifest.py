@@ -92,6 +92,7 @@ class Entry:
         line: 1-based number of the line; None for a file of a folder.
         split: the side it is for, or None where that is still to be decided.
         n_boxes: usable boxes on the line.
+        boxed: their labels without repetition, in the order of the boxes.
         problems: what is wrong with it. An error at one attribute leaves the other labels of the line in use.
         raw: the line of the manifest as read, without its end; None for folders, CSV and overlong lines.
     """
@@ -103,6 +104,7 @@ class Entry:
     n_boxes: int = 0
     problems: tuple[Problem, ...] = ()
     raw: bytes | None = None
+    boxed: tuple[str, ...] = ()
 
     @property
     def is_usable(self) -> bool:
@@ -166,6 +168,11 @@ def read_manifest(
         yield _read_line(raw, number, line_of, limits=limits, split=split)
 
 
+def read_line(raw: bytes, number: int, *, limits: ManifestLimits = AWS_LIMITS) -> Entry:
+    """One line, without its end, by itself: as `read_manifest` judges it, but never as a second one for its image."""
+    return _read_line(raw, number, {}, limits=limits, split=None)
+
+
 def _read_line(
     raw: bytes, number: int, line_of: dict[str, int], *, limits: ManifestLimits, split: Split | None
 ) -> Entry:
@@ -191,7 +198,8 @@ def _read_line(
         Problem(code, message, level=level, uri=uri, line=number, at=at, split=split)
         for code, message, level, at in found.problems
     )
-    return Entry(uri, tuple(found.labels), number, split, found.n_boxes, problems, raw)
+    boxed = tuple(found.boxed)
+    return Entry(uri, tuple(found.labels), number, split, found.n_boxes, problems, raw, boxed)
 
 
 def _refused(refused: _Refused, uri: str | None, number: int, split: Split | None, *, raw: bytes | None) -> Entry:
@@ -217,6 +225,7 @@ class _Found:
     def __init__(self, limits: ManifestLimits) -> None:
         self.limits = limits
         self.labels: dict[str, None] = {}
+        self.boxed: dict[str, None] = {}
         self.n_boxes = 0
         self.problems: list[tuple[str, str, Literal["error", "warning"], str]] = []
 
@@ -296,10 +305,7 @@ class _Found:
         if not isinstance(label, str):
             raise _bad_metadata(at, f"{what} is missing or no text")
         if self._is_short(label, at):
-            try:
-                self.labels[check_label(label)] = None
-            except Invalid as error:
-                raise _bad_metadata(at, f"{what} cannot be a label: {error.why}") from None
+            self.labels[_label(label, what, at)] = None
 
     def _is_short(self, label: str, at: str) -> bool:
         if len(label) <= MAX_LABEL_LENGTH:
@@ -320,14 +326,19 @@ class _Found:
         if len(objects) < len(boxes) or not all(confident):
             raise _Refused("ERROR_MISSING_BOUNDING_BOX_CONFIDENCE", 'a box has no confidence in "objects"', at)
         class_ids = dict.fromkeys(box["class_id"] for box in boxes)
-        named = {number for number in class_ids if self._is_short(_class_name(names, number, at), at)}
+        name_of = {number: _class_name(names, number, at) for number in class_ids}
+        named = {
+            number: _label(name, f'"class-map" {number}', at)
+            for number, name in name_of.items()
+            if self._is_short(name, at)
+        }
         if boxes:
             self._count_boxes(attribute, boxes, width, height, named=named)
         else:
             self._warning("WARNING_NO_ATTRIBUTE_ANNOTATIONS", "the list of boxes is empty", attribute)
 
     def _count_boxes(
-        self, attribute: str, boxes: list[dict[str, Json]], width: float, height: float, *, named: set[int]
+        self, attribute: str, boxes: list[dict[str, Json]], width: float, height: float, *, named: dict[int, str]
     ) -> None:
         limits = self.limits
         if min(width, height) < limits.min_side or 0 < limits.max_side < max(width, height):
@@ -345,6 +356,7 @@ class _Found:
                 self._error(*wrong, f"{attribute}/annotations/{index}")
             elif box["class_id"] in named:
                 n_valid += 1
+                self.boxed[named[box["class_id"]]] = None
         self.n_boxes += n_valid
         if not n_valid:
             self._error("ERROR_NO_VALID_ANNOTATIONS", "no box of the line can be used", attribute)
@@ -389,6 +401,13 @@ def _class_name(names: dict[str, Json], number: int, at: str) -> str:
     if not isinstance(name, str):
         raise _Refused("ERROR_MISSING_CLASS_MAP_ID", f'"class-map" has no name for {_short(number)}', at)
     return name
+
+
+def _label(name: str, what: str, at: str) -> str:
+    try:
+        return check_label(name)
+    except Invalid as error:
+        raise _bad_metadata(at, f"{what} cannot be a label: {error.why}") from None
 
 
 def _box_attribute(attribute: str, value: Json) -> tuple[list[dict[str, Json]], float, float]:

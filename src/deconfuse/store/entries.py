@@ -97,6 +97,28 @@ def put_entries(rows: Connection, dataset_id: int, entries: Iterable[EntryRow]) 
     return n_lines
 
 
+def add_entries(rows: Connection, dataset_id: int, entries: Iterable[EntryRow]) -> int:
+    """Add lines behind the others for images that the dataset does not have yet: how many of them.
+
+    Of two lines for one source-ref, the earlier one stays.
+
+    Raises:
+        Invalid: an address or a label holds a NUL or half a character.
+    """
+    n_added = 0
+    for batch in _batches(entries):
+        fresh: dict[bytes, EntryRow] = {}
+        for entry in batch:
+            fresh.setdefault(_key(entry.source_ref), entry)
+        c = ENTRIES.c
+        for key in rows.scalars(select(c.source_key).where(c.dataset_id == dataset_id, c.source_key.in_(list(fresh)))):
+            del fresh[key]
+        if fresh:
+            _put(rows, dataset_id, fresh)
+        n_added += len(fresh)
+    return n_added
+
+
 def load_entries(
     database: Database,
     dataset_id: int,
@@ -104,6 +126,7 @@ def load_entries(
     *,
     within: DatasetStatus = "CREATE_IN_PROGRESS",
     guard: Callable[[Connection], object] | None = None,
+    put: Callable[[Connection, int, Iterable[EntryRow]], int] = put_entries,
 ) -> int:
     """`put_entries` in one transaction a thousand lines, so that others can write meanwhile: the number of lines.
 
@@ -114,6 +137,7 @@ def load_entries(
         within: the status in which the dataset must be every time.
         guard: called in each transaction; what it raises ends the loading. A worker asks here whether its job is
             still its own.
+        put: `add_entries` where of two lines for one image the earlier one is to stay; lines are counted by it.
 
     Raises:
         NotFound: the dataset is gone.
@@ -126,16 +150,21 @@ def load_entries(
             if guard is not None:
                 guard(rows)
             hold_dataset(rows, dataset_id, within=(within,))
-            n_lines += put_entries(rows, dataset_id, batch)
+            n_lines += put(rows, dataset_id, batch)
     return n_lines
 
 
-def clear_entries(database: Database, dataset_id: int) -> None:
-    """Remove every line of a dataset, a thousand a transaction; what was removed stays removed, whatever happens."""
+def clear_entries(database: Database, dataset_id: int, *, guard: Callable[[Connection], object] | None = None) -> None:
+    """Remove every line of a dataset, a thousand a transaction; what was removed stays removed, whatever happens.
+
+    `guard` is called in each transaction, as by `load_entries`.
+    """
     first = select(ENTRIES.c.id).where(ENTRIES.c.dataset_id == dataset_id).order_by(ENTRIES.c.id)
     is_left = True
     while is_left:
         with database.write() as rows:
+            if guard is not None:
+                guard(rows)
             numbers = rows.scalars(first.limit(BATCH)).all()
             # The labels first: SQLite would otherwise look for them line by line.
             rows.execute(delete(ENTRY_LABELS).where(ENTRY_LABELS.c.entry_id.in_(numbers)))
@@ -200,18 +229,19 @@ def count_entries(rows: Connection, dataset_id: int) -> Stats:
 
 def list_labels_of_entries(
     rows: Connection, dataset_id: int, *, after: int | None = None, limit: int = BATCH
-) -> Page[tuple[int, tuple[str, ...]], int]:
-    """(number of the line, its labels by code point) for each line in order: what a split has to know."""
-    page = select(ENTRIES.c.id).where(ENTRIES.c.dataset_id == dataset_id).order_by(ENTRIES.c.id).limit(limit + 1)
+) -> Page[tuple[int, str, tuple[str, ...]], int]:
+    """(number of the line, source-ref, labels by code point) for each line in order: what a split has to know."""
+    c = ENTRIES.c
+    page = select(c.id, c.source_ref).where(c.dataset_id == dataset_id).order_by(c.id).limit(limit + 1)
     if after is not None:
-        page = page.where(ENTRIES.c.id > after)
-    numbers = rows.scalars(page).all()
-    labels: dict[int, list[str]] = {number: [] for number in numbers[:limit]}
+        page = page.where(c.id > after)
+    found = rows.execute(page).all()
+    labels: dict[int, list[str]] = {row.id: [] for row in found[:limit]}
     c = ENTRY_LABELS.c
     for row in rows.execute(select(c.entry_id, c.label).where(c.entry_id.in_(list(labels))).order_by(c.label)):
         labels[row.entry_id].append(row.label)
-    items = tuple((number, tuple(found)) for number, found in labels.items())
-    return Page(items, items[-1][0] if len(numbers) > limit else None)
+    items = tuple((row.id, row.source_ref, tuple(labels[row.id])) for row in found[:limit])
+    return Page(items, items[-1][0] if len(found) > limit else None)
 
 
 def move_entries(rows: Connection, numbers: Iterable[int], *, source: int, target: int) -> int:
