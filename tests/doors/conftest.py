@@ -1,14 +1,16 @@
-"""The command line, called as a user calls it."""
+"""The command line, called as a user calls it; the API and the gateway, as clients meet them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+import serving
 from deconfuse.cli import main
+from houses import make_house, now_utc
 
 
 @dataclass(frozen=True)
@@ -36,3 +38,19 @@ def deconfuse(
         return Answer(int(left.value.code or 0), out, err)
 
     return call
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[serving.Service]:
+    """An empty house behind its doors, on a free port, with the real clock."""
+    with serving.served(make_house(tmp_path, now=now_utc)) as opened:
+        yield opened
+        assert opened.doors.faults == []
+
+
+@pytest.fixture
+def near(tmp_path: Path) -> Iterator[serving.Service]:
+    """The same without a socket."""
+    with serving.in_process(make_house(tmp_path, now=now_utc)) as opened:
+        yield opened
+        assert opened.doors.faults == []

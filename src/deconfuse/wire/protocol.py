@@ -115,7 +115,7 @@ class Protocol:
             Refused: UnknownOperationException, SerializationException, ValidationException, or
                 RequestEntityTooLargeException, with a message for the client.
         """
-        operation = self.service.operations[self._operation(target)]
+        operation = self.service.operations[self.operation(target)]
         if len(body) > LARGEST_BODY:
             why = f"a request may have {LARGEST_BODY} bytes"
             raise Refused("RequestEntityTooLargeException", why, status=413)
@@ -128,7 +128,8 @@ class Protocol:
         walk.refuse_violations()
         return operation.name, parameters
 
-    def _operation(self, target: str | None) -> str:
+    def operation(self, target: str | None) -> str:
+        """The operation that the header X-Amz-Target names; Refused, UnknownOperationException, where there is none."""
         if not target:
             raise Refused("UnknownOperationException", "the header X-Amz-Target is missing")
         service, _, name = target.partition(".")

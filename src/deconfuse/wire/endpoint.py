@@ -1,0 +1,179 @@
+"""The API's door over HTTP: read a request, see who sent it, do what it asks, answer.
+
+    X-Amz-Target: RekognitionService.<Operation>   one of the 23 operations, in AWS JSON
+    a signature for any other service but S3       STS's GetCallerIdentity, in the Query protocol; all else is refused
+
+Async stops here: once its body is there, a request spends its life in one thread, where its signature is checked, its
+parameters are read and its use case is called. DetectCustomLabels, whose threads wait for processors, has threads of
+its own, so that the other operations are answered while many images are in work.
+
+Whatever goes wrong is an answer in the client's protocol under the request's id. An error of our own is told to
+`report` in full, and to the client not at all.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+
+import anyio
+from anyio.to_thread import run_sync
+
+from deconfuse.asgi import Exchange, Gone, TooSlow
+from deconfuse.errors import BadSignature
+from deconfuse.service import keys
+from deconfuse.service.house import House
+from deconfuse.signing.sigv4 import Request
+from deconfuse.wire import identity
+from deconfuse.wire.faults import INTERNAL, Refused, code_of
+from deconfuse.wire.operations import OPERATIONS
+from deconfuse.wire.protocol import LARGEST_BODY, Answer, Protocol
+
+THREADS = 24
+"""Requests in work at once, DetectCustomLabels left out; one more waits its turn."""
+
+DETECT_THREADS = 64
+"""The same for DetectCustomLabels; how many of them compute at once is decided by the loaded models."""
+
+MOST_DISCARDED = 64 << 20
+"""Bytes of a body that is too long, which are still read and thrown away: most clients listen only after they sent."""
+
+READS = re.compile("Describe|List|DetectCustomLabels")
+"""How the operations begin that a read-only key may call."""
+
+Report = Callable[[Exchange, Exception], None]
+"""Takes an error of our own, with the request that met it."""
+
+_LOG = logging.getLogger("deconfuse.wire")
+_SCOPE = re.compile(rb"^AWS4-HMAC-SHA256 .*Credential=[^,/]+/[^,/]*/[^,/]*/([^,/]*)/")
+
+
+def write_to_log(exchange: Exchange, error: Exception) -> None:
+    """The error with its traceback, in the log of this room."""
+    target = exchange.header("x-amz-target") or exchange.request.method
+    _LOG.error("request %s (%s) failed", exchange.request_id, target, exc_info=error)
+
+
+def is_for_api(request: Request) -> bool:
+    """Whether a request is this door's: it has a target, or is signed for another service than S3."""
+    if any(name.lower() == b"x-amz-target" for name, _ in request.headers):
+        return True
+    return _service(request) not in (None, "s3")
+
+
+class Api:
+    """Custom Labels over HTTP, and the one operation of STS."""
+
+    def __init__(self, house: House, *, report: Report = write_to_log) -> None:
+        """A door to `house`; errors of our own go to `report`."""
+        self.house = house
+        self.protocol = Protocol("rekognition")
+        self._report = report
+        self._threads = anyio.CapacityLimiter(THREADS)
+        self._detect_threads = anyio.CapacityLimiter(DETECT_THREADS)
+
+    async def answer(self, exchange: Exchange) -> None:
+        """Answer one request; one whose client has left is not answered."""
+        is_json = exchange.header("x-amz-target") is not None
+        try:
+            body = await _body(exchange, LARGEST_BODY if is_json else identity.LARGEST_FORM)
+        except Gone:
+            return
+        except (Refused, TooSlow) as error:
+            fault = self._json_fault if is_json else self._form_fault
+            status, headers, data = fault(exchange, _as_refused(error))
+        else:
+            is_detection = (exchange.header("x-amz-target") or "").endswith(".DetectCustomLabels")
+            limiter = self._detect_threads if is_detection else self._threads
+            perform = self._perform if is_json else self._identify
+            status, headers, data = await run_sync(perform, exchange, body, limiter=limiter)
+        await exchange.answer(status, _encoded(headers), data)
+
+    def _perform(self, exchange: Exchange, body: bytes) -> Answer:
+        target = exchange.header("x-amz-target")
+        operation = None
+        try:
+            operation = exchange.operation = self.protocol.operation(target)
+            caller = self._caller(exchange, body, "rekognition")
+            _, parameters = self.protocol.read(target, body)
+            if not READS.match(operation):
+                caller.check_may_write()
+            result = OPERATIONS[operation](self.house, parameters)
+            return 200, self.protocol.headers(exchange.request_id), self.protocol.write(operation, result)
+        except Exception as error:  # noqa: BLE001 - a door answers whatever happens behind it
+            return self._json_fault(exchange, error, operation)
+
+    def _identify(self, exchange: Exchange, body: bytes) -> Answer:
+        try:
+            _check_is_sts(_service(exchange.request))
+            exchange.operation = identity.OPERATION
+            caller = self._caller(exchange, body, "sts")
+            identity.check_request(body or exchange.request.raw_query)
+            account, key_id = self.house.account, caller.key_id
+            arn = f"arn:aws:iam::{account}:user/{key_id}"
+            data = identity.write_identity(
+                account=account, user_id=key_id, arn=arn, request_id=exchange.request_id
+            )
+            return 200, identity.headers(exchange.request_id), data
+        except Exception as error:  # noqa: BLE001 - a door answers whatever happens behind it
+            return self._form_fault(exchange, error)
+
+    def _caller(self, exchange: Exchange, body: bytes, service: str) -> keys.Caller:
+        caller, verified = keys.authenticate(self.house, exchange.request, services=(service,), body=body)
+        if verified.scheme != "header":
+            # An address that is good for a week would let whoever finds it repeat the call.
+            raise BadSignature("malformed", "only addresses of S3 may be presigned; sign the request in its header")
+        exchange.key_id = caller.key_id
+        return caller
+
+    def _json_fault(self, exchange: Exchange, error: Exception, operation: str | None = None) -> Answer:
+        self._tell(exchange, error)
+        return self.protocol.fault(error, request_id=exchange.request_id, operation=operation)
+
+    def _form_fault(self, exchange: Exchange, error: Exception) -> Answer:
+        self._tell(exchange, error)
+        return identity.fault(error, request_id=exchange.request_id)
+
+    def _tell(self, exchange: Exchange, error: Exception) -> None:
+        if code_of(error) == INTERNAL:
+            self._report(exchange, error)
+
+
+async def _body(exchange: Exchange, limit: int) -> bytes:
+    """The whole body; one above `limit` bytes is thrown away and Refused."""
+    body = await exchange.body(limit)
+    if len(body) <= limit:
+        return body
+    n_discarded = len(body)
+    async for data in exchange.chunks():
+        n_discarded += len(data)
+        if n_discarded > MOST_DISCARDED:
+            break
+    raise Refused("RequestEntityTooLargeException", f"a request may have {limit} bytes", status=413)
+
+
+def _as_refused(error: Refused | TooSlow) -> Refused:
+    return error if isinstance(error, Refused) else Refused("RequestTimeoutException", str(error), status=408)
+
+
+def _service(request: Request) -> str | None:
+    """The service that the signature in the header is made for; None where there is no such signature."""
+    given = (value for name, value in request.headers if name.lower() == b"authorization")
+    found = _SCOPE.match(next(given, b""))
+    return found[1].decode("latin-1") if found else None
+
+
+def _check_is_sts(service: str | None) -> None:
+    """Return, unless the request is signed for a service of which nothing is answered here."""
+    if service not in (None, "sts"):
+        why = (
+            f"{str(service)[:64]!r} was asked, but deconfuse answers Amazon Rekognition Custom Labels and S3 only; give "
+            "the client an endpoint for these two services (AWS_ENDPOINT_URL_REKOGNITION, AWS_ENDPOINT_URL_S3) instead "
+            "of one for all"
+        )
+        raise Refused("InvalidAction", why, status=400)
+
+
+def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]

@@ -1,0 +1,218 @@
+"""The doors as clients meet them: over a real socket, or in process, with boto3.
+
+with served(house) as service:            uvicorn in a thread, on 127.0.0.1 and a free port
+    service.client("rekognition")         a boto3 client with the first key, no retries
+    service.client("s3", key=other)       with another key
+with in_process(house) as service:        the same without a socket: the client's requests are handed to the doors
+
+`Doors(house)` is the ASGI application of both: API, gateway, and the runner's threads for jobs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import itertools
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+import uvicorn
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.config import Config
+
+from deconfuse.asgi import Exchange, Receive, Scope, Send
+from deconfuse.service import keys
+from deconfuse.service.house import House
+from deconfuse.wire.endpoint import Api, is_for_api
+
+_NUMBERS = itertools.count(1)
+
+
+class Doors:
+    """An ASGI application: what concerns the API goes to it, everything else to the gateway.
+
+    Attributes:
+        house: what stands behind the doors.
+        faults: errors of our own that were met, in order; a test that expects none asserts that it is empty.
+    """
+
+    def __init__(self, house: House) -> None:
+        """Doors to `house`."""
+        self.house = house
+        self.faults: list[Exception] = []
+        self.api = Api(house, report=lambda _, error: self.faults.append(error))
+        self.gateway = _gateway(house)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        exchange = Exchange(scope, receive, send, request_id=f"request-{next(_NUMBERS)}")
+        if is_for_api(exchange.request) or self.gateway is None:
+            await self.api.answer(exchange)
+        else:
+            await self.gateway.answer(exchange)
+
+
+class Service:
+    """A house with open doors.
+
+    Attributes:
+        house: what stands behind the doors.
+        doors: the application.
+        url: where it is reached.
+        key: its first key.
+    """
+
+    def __init__(self, doors: Doors, url: str, *, hand_over: Callable[..., AWSResponse] | None = None) -> None:
+        """Doors at `url`; `hand_over` takes a client's requests where there is no socket."""
+        self.house, self.doors, self.url = doors.house, doors, url
+        self.key = keys.first_key(doors.house) or keys.list_keys(doors.house)[0]
+        self._hand_over = hand_over
+        self._clients: list[Any] = []
+
+    def client(self, name: str, *, key: keys.Key | None = None, region: str | None = None, **config: Any) -> Any:
+        """A boto3 client of the service `name`, which tries once; `config` goes to botocore's Config."""
+        key = key or self.key
+        session = boto3.Session(key.id, key.secret, region_name=region or self.house.region)
+        settings = Config(**{"retries": {"total_max_attempts": 1}, **config})
+        client = session.client(name, endpoint_url=self.url, config=settings)
+        if self._hand_over is not None:
+            client.meta.events.register(f"before-send.{name}", self._hand_over)
+        self._clients.append(client)
+        return client
+
+    def close(self) -> None:
+        """Close every client."""
+        for client in self._clients:
+            client.close()
+
+
+@contextmanager
+def served(house: House, *, doors: Doors | None = None) -> Iterator[Service]:
+    """The doors of `house` on a free port of 127.0.0.1, with work done by threads."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    doors = doors or Doors(house)
+    server = uvicorn.Server(uvicorn.Config(doors, lifespan="off", ws="none", log_level="error", timeout_keep_alive=60))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    service = Service(doors, url)
+    try:
+        with working(house):
+            yield service
+    finally:
+        service.close()
+        server.should_exit = True
+        thread.join(10)
+        listener.close()
+
+
+@contextmanager
+def in_process(house: House, *, doors: Doors | None = None) -> Iterator[Service]:
+    """The doors of `house` without a socket, with work done by threads."""
+    doors = doors or Doors(house)
+    service = Service(doors, "http://deconfuse.local", hand_over=lambda request, **_: _handed_over(doors, request))
+    try:
+        with working(house):
+            yield service
+    finally:
+        service.close()
+
+
+@contextmanager
+def working(house: House) -> Iterator[None]:
+    """Jobs of `house` are done by threads meanwhile."""
+    yield
+
+
+def ask(
+    doors: Doors,
+    body: bytes | list[bytes] = b"",
+    *,
+    method: str = "POST",
+    path: str = "/",
+    query: bytes = b"",
+    headers: Mapping[str, str] | None = None,
+    is_cut: bool = False,
+    is_slow: bool = False,
+) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of the answer to a request that no client would send; (0, {}, b"") where none comes.
+
+    Args:
+        doors: the application.
+        body: as one piece, or piece by piece.
+        method: of HTTP.
+        path: without the query.
+        query: without the "?".
+        headers: of the request.
+        is_cut: whether the client leaves before the body's end.
+        is_slow: whether the end of the body never comes.
+    """
+    pieces = [body] if isinstance(body, bytes) else body
+    messages = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
+    messages.append({"type": "http.disconnect"} if is_cut else {"type": "http.request", "body": b"", "more_body": False})
+    answer: list[Any] = []
+
+    async def receive() -> Any:
+        if is_slow and len(messages) == 1:
+            await asyncio.sleep(60)
+        return messages.pop(0) if messages else {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        answer.append(message)
+
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query,
+        "scheme": "http",
+        "headers": list({name.lower().encode(): value.encode() for name, value in (headers or {}).items()}.items()),
+    }
+    asyncio.run(_answered(doors, scope, receive, send))
+    if not answer:
+        return 0, {}, b""
+    head, *rest = answer
+    received = {name.decode(): value.decode("latin-1") for name, value in head["headers"]}
+    return head["status"], received, b"".join(part.get("body", b"") for part in rest)
+
+
+async def _answered(doors: Doors, scope: Any, receive: Any, send: Any) -> None:
+    await doors(scope, receive, send)
+
+
+def _handed_over(doors: Doors, request: AWSPreparedRequest) -> AWSResponse:
+    body = request.body or b""
+    body = body if isinstance(body, bytes) else body.encode() if isinstance(body, str) else body.read()
+    address = request.url.partition("://")[2]
+    host, _, target = address.partition("/")
+    path, _, query = target.partition("?")
+    sent = {
+        name: value.decode("latin-1") if isinstance(value, bytes) else str(value)
+        for name, value in request.headers.items()
+    }
+    headers = {"Host": host, "Content-Length": str(len(body)), **sent}
+    status, received, data = ask(
+        doors, body, method=request.method, path="/" + path, query=query.encode(), headers=headers
+    )
+    return AWSResponse(request.url, status, received, _Raw(data))
+
+
+class _Raw(io.BytesIO):
+    """A body as botocore reads it."""
+
+    def stream(self, **_: Any) -> Iterator[bytes]:
+        while data := self.read(65536):
+            yield data
+
+
+def _gateway(house: House) -> Any:
+    try:
+        from deconfuse.gateway.endpoint import Gateway
+    except ImportError:
+        return None
+    return Gateway(house, domain="localhost")
