@@ -153,10 +153,11 @@ class Heart:
         self.pause(seconds)
 
     @contextmanager
-    def beating(self) -> Iterator[None]:
-        """Beat until the block ends."""
+    def beating(self, seconds: float = float("inf")) -> Iterator[None]:
+        """Beat until the block ends, but not longer than so many seconds."""
         is_done = threading.Event()
-        thread = threading.Thread(target=self._beat_until, args=(is_done,), name=f"heart-{self.job.id}", daemon=True)
+        beat = (is_done, seconds / BEAT_SECONDS)
+        thread = threading.Thread(target=self._beat_until, args=beat, name=f"heart-{self.job.id}", daemon=True)
         thread.start()
         try:
             yield
@@ -164,8 +165,9 @@ class Heart:
             is_done.set()
             thread.join()
 
-    def _beat_until(self, is_done: threading.Event) -> None:
-        while not is_done.wait(BEAT_SECONDS):
+    def _beat_until(self, is_done: threading.Event, n_beats: float) -> None:
+        while n_beats > 0 and not is_done.wait(BEAT_SECONDS):
+            n_beats -= 1
             try:
                 self._beat()
             except Stale:
@@ -212,10 +214,28 @@ def perform_with(heart: Heart, task: Task, *, pauses: Sequence[float] = PAUSES_S
             task.perform(heart.job, heart)
             settle(heart, lambda: _end(heart))
         except Exception as error:  # noqa: BLE001  # whatever it is, the job must not stay as it is
-            _stumble(heart, task, error, pauses)
+            stumble(heart, task, error, pauses)
         except BaseException:  # the process is asked to end
             settle(heart, lambda: leave(heart, is_attempt=False))
             raise
+
+
+def stumble(heart: Heart, task: Task, error: Exception, pauses: Sequence[float]) -> None:
+    """What becomes of a job whose work raised `error`; see `PAUSES_SECONDS` for `pauses`."""
+    if isinstance(error, DeconfuseError) and not isinstance(error, Unavailable) and not heart.is_stopping:
+        message = str(error)
+        settle(heart, lambda: fail(heart, task, message))
+        return
+    why = str(error) if isinstance(error, DeconfuseError) else type(error).__name__
+    if not isinstance(error, DeconfuseError):
+        log.error("job %d of the kind %s stumbled", heart.job.id, heart.job.kind, exc_info=error)
+    if not is_last_attempt(task, heart.job):
+        # Without a pause every attempt would be over before a disk has room again.
+        heart.wait_and_say(pauses[min(heart.job.n_attempts, len(pauses)) - 1], f"waiting to begin again, for {why}")
+    if heart.is_stopping:
+        settle(heart, lambda: leave(heart, is_attempt=False))
+    else:
+        settle(heart, lambda: leave_or_fail(heart, task, why))
 
 
 def settle(heart: Heart, act: Callable[[], None]) -> None:
@@ -245,26 +265,51 @@ def leave(heart: Heart, *, is_attempt: bool) -> None:
 
 def leave_or_fail(heart: Heart, task: Task, why: str) -> None:
     """Give the job back after an attempt, or let it fail where there were enough; raises as `leave`."""
-    if task.attempts and heart.job.n_attempts >= task.attempts:
-        fail(heart, task, f"internal error, after {heart.job.n_attempts} attempts: {why}")
+    if is_last_attempt(task, heart.job):
+        fail(heart, task, exhausted(heart.job, why))
     else:
         leave(heart, is_attempt=True)
 
 
+def is_last_attempt(task: Task, job: Job) -> bool:
+    """Whether a job is not begun again after this attempt."""
+    return task.attempts > 0 and job.n_attempts >= task.attempts
+
+
+def exhausted(job: Job, why: str) -> str:
+    """What a user is told of a job that was begun often enough."""
+    return f"internal error, after {job.n_attempts} attempts: {why}"
+
+
 def fail(heart: Heart, task: Task, message: str) -> None:
     """End the job and what it is about, FAILED, in one transaction; raises as `leave`."""
+
+    def end(rows: Rows) -> None:
+        now_ms = heart.now_ms()
+        registry.end_job(rows, heart.job.id, worker=heart.worker, becomes="FAILED", now_ms=now_ms, message=message)
+
+    fail_by(end, heart.database, heart.job, task, message)
+
+
+def fail_by(end: Callable[[Rows], None], database: Database, job: Job, task: Task, message: str) -> None:
+    """End what a job is about by its task, and the job by `end`, in one transaction.
+
+    Raises:
+        Stale: `end` says that the job is somebody else's.
+        Unavailable: the database is away.
+    """
     try:
-        with heart.database.write() as rows:
-            task.fail(rows, heart.job, message)
-            _end_failed(heart, rows, message)
+        with database.write() as rows:
+            task.fail(rows, job, message)
+            end(rows)
     except Unavailable:
         raise
     except Exception as error:
         # Its subject has moved on or is gone; or `fail` is wrong. The job must end all the same.
         if not isinstance(error, DeconfuseError):
-            log.exception("job %d of the kind %s cannot fail", heart.job.id, heart.job.kind)
-        with heart.database.write() as rows:
-            _end_failed(heart, rows, message)
+            log.exception("job %d of the kind %s cannot fail", job.id, job.kind)
+        with database.write() as rows:
+            end(rows)
 
 
 def time_left(seconds: float) -> str:
@@ -283,30 +328,7 @@ def time_left(seconds: float) -> str:
     return ""
 
 
-def _stumble(heart: Heart, task: Task, error: Exception, pauses: Sequence[float]) -> None:
-    """What becomes of a job whose work raised `error`."""
-    if isinstance(error, DeconfuseError) and not isinstance(error, Unavailable) and not heart.is_stopping:
-        message = str(error)
-        settle(heart, lambda: fail(heart, task, message))
-        return
-    why = str(error) if isinstance(error, DeconfuseError) else type(error).__name__
-    if not isinstance(error, DeconfuseError):
-        log.error("job %d of the kind %s stumbled", heart.job.id, heart.job.kind, exc_info=error)
-    if not task.attempts or heart.job.n_attempts < task.attempts:
-        # Without a pause every attempt would be over before a disk has room again.
-        heart.wait_and_say(pauses[min(heart.job.n_attempts, len(pauses)) - 1], f"waiting to begin again, for {why}")
-    if heart.is_stopping:
-        settle(heart, lambda: leave(heart, is_attempt=False))
-    else:
-        settle(heart, lambda: leave_or_fail(heart, task, why))
-
-
 def _end(heart: Heart) -> None:
     """End a job whose work has not done so itself."""
     with heart.database.write() as rows:
         heart.end(rows)
-
-
-def _end_failed(heart: Heart, rows: Rows, message: str) -> None:
-    now_ms = heart.now_ms()
-    registry.end_job(rows, heart.job.id, worker=heart.worker, becomes="FAILED", now_ms=now_ms, message=message)

@@ -35,6 +35,15 @@ BUSY_SECONDS = 30
 CONNECTIONS = 64
 """At most so many transactions of one process at once."""
 
+POSTGRESQL_PATIENCE = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+"""A server that has vanished without a word is noticed within some ten seconds, before others miss a worker's beat."""
+
 
 class Database:
     """Transactions on one database; safe to use from any number of threads.
@@ -187,7 +196,7 @@ def _open_postgresql(address: URL) -> Database:
             pool_size=8,
             max_overflow=CONNECTIONS - 8,
             pool_pre_ping=True,  # the server may have been started again since
-            connect_args={"connect_timeout": 5},
+            connect_args=POSTGRESQL_PATIENCE,
         )
     except (ImportError, NoSuchModuleError) as error:
         raise Invalid("database", "PostgreSQL needs its driver: pip install 'deconfuse[postgres]'") from error

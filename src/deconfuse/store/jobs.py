@@ -160,14 +160,20 @@ def list_silent_jobs(rows: Connection, *, before_ms: int) -> tuple[Job, ...]:
     return tuple(_job(row) for row in rows.execute(select(*JOBS.c).where(_silent(before_ms)).order_by(JOBS.c.id)))
 
 
-def give_back_job(rows: Connection, job: Job, *, becomes: Literal["WAITING", "FAILED"], now_ms: int) -> None:
+def give_back_job(
+    rows: Connection, job: Job, *, becomes: Literal["WAITING", "FAILED"], now_ms: int, message: str | None = None
+) -> None:
     """Take a silent job from its worker: WAITING for another one, or FAILED where it has been tried often enough.
+
+    Without a `message` the last one that its worker said stays.
 
     Raises:
         Stale: its worker has spoken since `job` was read, or has lost it already.
     """
     check_move("jobs", JOB_MOVES, was="RUNNING", becomes=becomes)
-    freed = {"status": becomes, "worker": None, "ended_ms": now_ms if becomes == "FAILED" else None}
+    freed: dict[str, Any] = {"status": becomes, "worker": None, "ended_ms": now_ms if becomes == "FAILED" else None}
+    if message is not None:
+        freed["message"] = storable(message)
     same = (JOBS.c.worker == job.worker) & (JOBS.c.beat_ms == job.beat_ms) & (JOBS.c.n_attempts == job.n_attempts)
     matching = (JOBS.c.id == job.id) & (JOBS.c.status == "RUNNING") & same
     if rows.execute(update(JOBS).where(matching).values(**freed)).rowcount == 0:
