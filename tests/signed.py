@@ -49,6 +49,7 @@ def sign(
     region: str = "us-east-1",
     at: datetime = NOW,
     expires: int = 3600,
+    key_id: str = KEY_ID,
     secret: str = SECRET,
     token: str | None = None,
     context: Mapping[str, object] | None = None,
@@ -56,7 +57,7 @@ def sign(
     """A request signed at `at`, as it arrives."""
     request = AWSRequest(method=method, url=url, data=body, headers=dict(headers or {}))
     request.context.update(context or {})
-    credentials = Credentials(KEY_ID, secret, token)
+    credentials = Credentials(key_id, secret, token)
     with (
         patch("botocore.auth.get_current_datetime", lambda: at),
         patch("botocore.crt.auth.get_current_datetime", lambda **_: at.replace(tzinfo=None)),
