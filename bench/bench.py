@@ -439,10 +439,13 @@ def main(images: Path) -> None:
     for side in ("train", "test"):
         if not (images / side).is_dir():
             sys.exit(f"{images} has no folder {side}/ with label folders inside")
+    from service import service_rows
+
     started = start_up()
     rows = [
         *counting_rows(),
         *image_rows(images),
+        *service_rows(images),
         (
             "deconfuse --help",
             f"{started['difference'] * 1000:.0f} ms more than bare Python",
