@@ -17,6 +17,8 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import boto3
@@ -25,8 +27,19 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.config import Config
 
 from deconfuse.asgi import Exchange, Receive, Scope, Send
+from deconfuse.engine.runner import Runner
 from deconfuse.service import keys
 from deconfuse.service.house import House
+
+try:
+    from deconfuse.service.work import tasks
+except ImportError:
+
+    def tasks(house):
+        return {}
+
+
+from deconfuse.store.registry import Job
 from deconfuse.wire.endpoint import Api, is_for_api
 
 _NUMBERS = itertools.count(1)
@@ -91,41 +104,65 @@ class Service:
 
 
 @contextmanager
-def served(house: House, *, doors: Doors | None = None) -> Iterator[Service]:
-    """The doors of `house` on a free port of 127.0.0.1, with work done by threads."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    doors = doors or Doors(house)
-    server = uvicorn.Server(uvicorn.Config(doors, lifespan="off", ws="none", log_level="error", timeout_keep_alive=60))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    service = Service(doors, url)
-    try:
-        with working(house):
+def served(house: House, **runner: Any) -> Iterator[Service]:
+    """The doors of `house` on a free port of 127.0.0.1, with work done as by `working`."""
+    with working(house, **runner) as house:
+        doors = Doors(house)
+        listener = socket.create_server(("127.0.0.1", 0))
+        service = Service(doors, f"http://127.0.0.1:{listener.getsockname()[1]}")
+        config = uvicorn.Config(doors, lifespan="off", ws="none", log_level="error", timeout_keep_alive=60)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        try:
             yield service
-    finally:
-        service.close()
-        server.should_exit = True
-        thread.join(10)
-        listener.close()
+        finally:
+            service.close()
+            server.should_exit = True
+            thread.join(10)
+            listener.close()
 
 
 @contextmanager
-def in_process(house: House, *, doors: Doors | None = None) -> Iterator[Service]:
+def in_process(house: House) -> Iterator[Service]:
     """The doors of `house` without a socket, with work done by threads."""
-    doors = doors or Doors(house)
-    service = Service(doors, "http://deconfuse.local", hand_over=lambda request, **_: _handed_over(doors, request))
-    try:
-        with working(house):
+    with working(house) as house:
+        doors = Doors(house)
+        service = Service(doors, "http://deconfuse.local", hand_over=lambda request, **_: _handed_over(doors, request))
+        try:
             yield service
-    finally:
-        service.close()
+        finally:
+            service.close()
 
 
 @contextmanager
-def working(house: House) -> Iterator[None]:
-    """Jobs of `house` are done by threads meanwhile."""
-    yield
+def working(
+    house: House,
+    *,
+    command: Callable[[Job, str], list[str]] | None = None,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[House]:
+    """The house with its jobs done meanwhile: by threads, or those that want a child process by `command`."""
+    started: list[Runner] = []
+    house = replace(house, wake=lambda: [runner.wake() for runner in started] and None)
+    kinds = {
+        kind: task if command is not None else replace(task, is_child=False) for kind, task in tasks(house).items()
+    }
+    runner = Runner(
+        house.database,
+        kinds,
+        command=command or (lambda job, worker: []),
+        environment=environment,
+        clock=house.clock,
+        n_children=2,
+        n_threads=4,
+    )
+    runner.start()
+    started.append(runner)
+    try:
+        yield house
+    finally:
+        runner.stop(10)
 
 
 def ask(
@@ -153,7 +190,9 @@ def ask(
     """
     pieces = [body] if isinstance(body, bytes) else body
     messages = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
-    messages.append({"type": "http.disconnect"} if is_cut else {"type": "http.request", "body": b"", "more_body": False})
+    messages.append(
+        {"type": "http.disconnect"} if is_cut else {"type": "http.request", "body": b"", "more_body": False}
+    )
     answer: list[Any] = []
 
     async def receive() -> Any:

@@ -1,4 +1,4 @@
-"""The API as boto3 meets it: projects, policies, tags; who may ask; what becomes of requests that nobody should send."""
+"""The API as boto3 meets it: projects, policies, tags; who may ask; what becomes of requests that nobody sends."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def test_a_name_that_is_taken_is_an_exception_class_of_the_client(api: Any) -> N
 
     answer = error.value.response
     assert answer["ResponseMetadata"]["HTTPStatusCode"] == 400
-    assert answer["Error"]["Code"] == answer["Code"] == "ResourceInUseException"
-    assert answer["Logref"] == answer["ResponseMetadata"]["RequestId"]
+    assert answer["Error"]["Code"] == "ResourceInUseException"
+    assert answer["ResponseMetadata"]["RequestId"]
 
 
 def test_what_a_project_was_made_for_is_told_again(api: Any) -> None:
@@ -244,8 +244,8 @@ def test_a_wrong_secret_an_unknown_key_and_a_wrong_region_are_told_apart(service
     """The three mistakes that people make have three answers."""
     good = service.key
     cases = [
-        (type(good)("AKIAAAAAAAAAAAAAAAAA", good.secret, "full", 0), {}, "UnrecognizedClientException"),
-        (type(good)(good.id, "x" * 40, "full", 0), {}, "InvalidSignatureException"),
+        (replace(good, id="AKIAAAAAAAAAAAAAAAAA"), {}, "UnrecognizedClientException"),
+        (replace(good, secret="x" * 40), {}, "InvalidSignatureException"),
         (good, {"region": "eu-west-1"}, "InvalidSignatureException"),
     ]
     for key, more, expected in cases:
@@ -268,11 +268,10 @@ def signed_headers(
 ) -> dict[str, str]:
     """The headers of a good request."""
     headers = {"Content-Type": JSON, **more} | ({"X-Amz-Target": target} if target else {})
-    with patch("signed.KEY_ID", service.key.id):
-        request = sign(
-            "POST", f"{service.url}/", headers=headers, body=body, by="botocore json", service=name,
-            at=at or now_utc(), secret=service.key.secret,
-        )  # fmt: skip
+    request = sign(
+        "POST", f"{service.url}/", headers=headers, body=body, by="botocore json", service=name,
+        at=at or now_utc(), key_id=service.key.id, secret=service.key.secret,
+    )  # fmt: skip
     return {key.decode(): value.decode() for key, value in request.headers}
 
 
@@ -296,7 +295,7 @@ def test_a_request_without_signature_is_told_so(near: serving.Service) -> None:
     [
         ({"at": timedelta(minutes=-16)}, "InvalidSignatureException"),
         ({"at": timedelta(minutes=16)}, "InvalidSignatureException"),
-        ({"name": "s3"}, "InvalidSignatureException"),
+        ({"name": "s3"}, "IncompleteSignatureException"),
         ({"name": "sts"}, "InvalidSignatureException"),
         ({"target": TARGET + "DeleteProject"}, "InvalidSignatureException"),
         ({"body": b'{"MaxResults": 2}'}, "InvalidSignatureException"),
@@ -320,17 +319,15 @@ def test_whatever_was_altered_or_is_too_old_is_refused(
 
 def test_a_presigned_call_is_refused(near: serving.Service) -> None:
     """An address that is good for a week must not be able to delete a project."""
-    with patch("signed.KEY_ID", near.key.id), patch.dict(
-        "signed.SIGNERS", {"presigned": botocore.auth.SigV4QueryAuth}
-    ):
+    with patch.dict("signed.SIGNERS", {"presigned": botocore.auth.SigV4QueryAuth}):
         request = sign(
             "POST", f"{near.url}/", headers={"X-Amz-Target": TARGET + "DescribeProjects"}, by="presigned",
-            service="rekognition", at=now_utc(), secret=near.key.secret,
+            service="rekognition", at=now_utc(), key_id=near.key.id, secret=near.key.secret,
         )  # fmt: skip
     headers = {key.decode(): value.decode() for key, value in request.headers}
 
     answer = serving.ask(near.doors, query=request.raw_query, headers=headers)
-    assert error_of(answer) == (400, "IncompleteSignatureException")
+    assert error_of(answer) == (400, "InvalidSignatureException")
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,6 @@ import anyio
 from anyio.to_thread import run_sync
 
 from deconfuse.asgi import Exchange, Gone, TooSlow
-from deconfuse.errors import BadSignature
 from deconfuse.service import keys
 from deconfuse.service.house import House
 from deconfuse.signing.sigv4 import Request
@@ -112,18 +111,13 @@ class Api:
             identity.check_request(body or exchange.request.raw_query)
             account, key_id = self.house.account, caller.key_id
             arn = f"arn:aws:iam::{account}:user/{key_id}"
-            data = identity.write_identity(
-                account=account, user_id=key_id, arn=arn, request_id=exchange.request_id
-            )
+            data = identity.write_identity(account=account, user_id=key_id, arn=arn, request_id=exchange.request_id)
             return 200, identity.headers(exchange.request_id), data
         except Exception as error:  # noqa: BLE001 - a door answers whatever happens behind it
             return self._form_fault(exchange, error)
 
     def _caller(self, exchange: Exchange, body: bytes, service: str) -> keys.Caller:
-        caller, verified = keys.authenticate(self.house, exchange.request, services=(service,), body=body)
-        if verified.scheme != "header":
-            # An address that is good for a week would let whoever finds it repeat the call.
-            raise BadSignature("malformed", "only addresses of S3 may be presigned; sign the request in its header")
+        caller, _ = keys.authenticate(self.house, exchange.request, services=(service,), body=body)
         exchange.key_id = caller.key_id
         return caller
 
@@ -168,9 +162,9 @@ def _check_is_sts(service: str | None) -> None:
     """Return, unless the request is signed for a service of which nothing is answered here."""
     if service not in (None, "sts"):
         why = (
-            f"{str(service)[:64]!r} was asked, but deconfuse answers Amazon Rekognition Custom Labels and S3 only; give "
-            "the client an endpoint for these two services (AWS_ENDPOINT_URL_REKOGNITION, AWS_ENDPOINT_URL_S3) instead "
-            "of one for all"
+            f"{str(service)[:64]!r} was asked, but deconfuse answers Amazon Rekognition Custom Labels and S3 only; "
+            "give the client an endpoint for these two services (AWS_ENDPOINT_URL_REKOGNITION, AWS_ENDPOINT_URL_S3) "
+            "instead of one for all"
         )
         raise Refused("InvalidAction", why, status=400)
 
