@@ -1,0 +1,385 @@
+"""A training, performed: from the lines of datasets or manifests to a version that is ready to be started.
+
+    keep the lines ─ read them ─ pipeline.train ─ one transaction: the version and its job have ended
+
+What is trained on is copied first, into two manifests of the service's own: so a training that is taken up again
+after a kill reads the same lines, whatever became of datasets and manifests meanwhile. Every artefact is put whole,
+under a key that depends on the version alone; a second attempt replaces what a first one left. Nobody is told of them
+before the version is TRAINING_COMPLETED.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from typing import IO, Any, Literal
+
+from deconfuse.engine import pipeline
+from deconfuse.engine.artefacts import Identity
+from deconfuse.engine.cache import EmbeddingCache
+from deconfuse.engine.imports import Intake
+from deconfuse.engine.jobs import Heart, time_left
+from deconfuse.engine.sinks import ObjectSink
+from deconfuse.errors import (
+    BadData,
+    BadImage,
+    DeconfuseError,
+    Denied,
+    ImageTooLarge,
+    Invalid,
+    NotBuilt,
+    NotFound,
+    NotReady,
+    Problem,
+    Untrainable,
+)
+from deconfuse.formats.evaluation import EvaluationSummary, read_summary
+from deconfuse.formats.manifest import Entry, read_manifest
+from deconfuse.names import parse_s3
+from deconfuse.service.house import House
+from deconfuse.service.objects import ObjectAddress, client_objects
+from deconfuse.service.results import (
+    FILES,
+    READY,
+    TEST_NAME,
+    TRAIN_NAME,
+    Outcome,
+    cannot_write,
+    check_writable,
+    given_of,
+    open_object,
+    output_files,
+    own_key,
+    placements,
+    sentence,
+    version_arn,
+    written,
+)
+from deconfuse.store import registry
+from deconfuse.store.database import from_ms, to_ms
+from deconfuse.store.objects import CHUNK_BYTES, OWN_BUCKET, lines_of
+from deconfuse.store.registry import READABLE, Job, Rows, Version
+from deconfuse.tables import Split
+
+WAIT_SECONDS = 120.0
+"""How long a training waits for a dataset that is being changed."""
+
+SHARES = {"reading images": (0.0, 80.0), "fitting": (80.0, 92.0), "evaluating": (92.0, 100.0)}
+"""From where to where, in percent of its time, each step of `pipeline.train` takes a training."""
+
+Ended = Literal["TRAINING_COMPLETED", "TRAINING_FAILED"]
+
+
+def perform_train(house: House, job: Job, heart: Heart) -> None:
+    """Train the version that the job is about.
+
+    Raises:
+        BadData: it cannot be trained, and why; nothing was looked at yet, or only the lines were.
+        Stale: the job is no longer this worker's.
+        Unavailable: the disk is full, or a store or database is away.
+    """
+    began = house.clock()
+    heart.say(0, "Training: reading the manifests.")
+    with house.database.read() as rows:
+        version = registry.get_version(rows, job.subject_id)
+    check_writable(house, version.output_bucket)
+    keep_lines(house, version, job, heart)
+    intake = read_lines(house, version, is_divided=_is_divided(version, job))
+    sink = _Sink(house, version, heart)
+    becomes: Ended = "TRAINING_COMPLETED"
+    message = READY
+    try:
+        train(house, version, intake, sink, heart)
+    except Untrainable as error:
+        becomes, message = "TRAINING_FAILED", sentence(error.why)
+    except NotBuilt as error:
+        raise BadData(sentence(error.why)) from error
+    end(house, version, heart, becomes=becomes, message=message, sink=sink, began=began)
+    _forget_lines(house, version)
+
+
+def fail_train(house: House, rows: Rows, job: Job, message: str) -> None:
+    """Write that the version cannot be trained, and why."""
+    now_ms = house.now_ms
+    registry.end_version(rows, job.subject_id, becomes="TRAINING_FAILED", now_ms=now_ms, message=sentence(message))
+
+
+def train(house: House, version: Version, intake: Intake, sink: _Sink, heart: Heart) -> None:
+    """Run the one pipeline on `intake`; raises what `pipeline.train` raises."""
+    arn = version_arn(house, version)
+    created = from_ms(version.created_ms)
+    identity = Identity(version.project, version.name, created, house.region, house.account, place=str(arn))
+    backbone = house.load_backbone()
+    pipeline.train(
+        intake,
+        sink,
+        identity=identity,
+        backbone=backbone,
+        cache=EmbeddingCache(house.cache, backbone.card),
+        threads=house.threads,
+        clock=house.clock,
+        limits=house.limits.manifest,
+        progress=Progress(heart, house.clock),
+    )
+
+
+def end(
+    house: House, version: Version, heart: Heart, *, becomes: Ended, message: str, sink: _Sink, began: datetime
+) -> None:
+    """End the version and the job in one transaction."""
+    ended = house.clock()
+    f1 = sink.summary.f1 if sink.summary is not None else None
+    with house.database.write() as rows:
+        registry.end_version(
+            rows,
+            version.id,
+            becomes=becomes,
+            now_ms=to_ms(ended),
+            message=message,
+            billable_seconds=math.ceil((ended - began).total_seconds()) if becomes == "TRAINING_COMPLETED" else None,
+            f1=f1 if f1 is not None and math.isfinite(f1) else None,
+            outcome=written(sink.outcome(is_complete=becomes == "TRAINING_COMPLETED")),
+        )
+        heart.end(rows, message)
+
+
+class Progress:
+    """Turns the steps of the pipeline into one percentage and the time that is left, for the job's message."""
+
+    def __init__(self, heart: Heart, clock: Callable[[], datetime]) -> None:
+        self._heart = heart
+        self._clock = clock
+        self._began = clock()
+        self._percent = 0.0
+
+    def __call__(self, step: str, done: int, total: int) -> None:
+        """As `pipeline.Progress`; raises Stale where the work is to stop."""
+        low, high = SHARES.get(step, (self._percent, self._percent))
+        reached = low + (high - low) * (done / total if total > 0 else 1.0)
+        # A step that begins never takes back what was told.
+        self._percent = max(self._percent, reached)
+        self._heart.say(self._percent, progress_text(step, self._percent, self._seconds()))
+
+    def _seconds(self) -> float:
+        return (self._clock() - self._began).total_seconds()
+
+
+def progress_text(step: str, percent: float, seconds: float) -> str:
+    """How far a training is after so many seconds, for its user.
+
+    Example:
+        >>> progress_text("reading images", 42.4, 9.0)
+        'Training: reading images, 42 % done, about 12 seconds left.'
+        >>> progress_text("reading images", 0.0, 0.0)
+        'Training: reading images, 0 % done.'
+    """
+    shown = min(int(percent), 99)
+    left = f", {time_left(seconds * (100 - percent) / percent)}" if percent >= 1 and seconds >= 0.5 else ""
+    return f"Training: {step}, {shown} % done{left}."
+
+
+# What is trained on
+
+
+def keep_lines(house: House, version: Version, job: Job, heart: Heart) -> None:
+    """Copy the lines of both sides into manifests of our own, unless an earlier attempt has.
+
+    The test manifest is put last: where it is, both are whole.
+
+    Raises:
+        BadData: a manifest or dataset cannot be read, and why.
+        NotReady: a dataset is being changed for a long time.
+    """
+    with contextlib.suppress(NotFound):
+        house.objects.head(OWN_BUCKET, own_key(version.id, TEST_NAME))
+        return
+    given = given_of(version)
+    if given.training is not None:
+        for name, address in ((TRAIN_NAME, given.training), (TEST_NAME, given.testing)):
+            _copy_manifest(house, version, name, address)
+        return
+    numbers = [job.payload.get(kind) for kind in ("train", "test")]
+    _wait_for(house, [number for number in numbers if number is not None], heart)
+    with tempfile.TemporaryFile() as train, tempfile.TemporaryFile() as test:
+        with house.database.read() as rows:  # one view of both: no line moves from one to the other meanwhile
+            for number, file in zip(numbers, (train, test), strict=True):
+                if number is not None:
+                    file.writelines(line + b"\n" for line in registry.each_line(rows, number))
+        for name, file in ((TRAIN_NAME, train), (TEST_NAME, test)):
+            file.seek(0)
+            house.objects.put(OWN_BUCKET, own_key(version.id, name), _chunks(file))
+
+
+def read_lines(house: House, version: Version, *, is_divided: bool) -> Intake:
+    """The lines that were kept, as the pipeline takes them.
+
+    Raises:
+        BadData: a side has no line, or a manifest has too many.
+    """
+    entries = _entries(house, version, "train", is_divided=is_divided)
+    if is_divided:
+        entries += _entries(house, version, "test", is_divided=True)
+    errors = [problem for side in ("train", "test") for problem in _buckets_problem(entries, side)]
+    limits = house.limits.images
+    objects = client_objects(house)
+
+    def fetch(uri: str) -> bytes:
+        address = parse_s3(uri)
+        try:
+            with objects.get(address.bucket, address.key) as content:
+                if limits.max_bytes and content.length > limits.max_bytes:
+                    size = f"{content.length / 2**20:,.1f} MB; at most {limits.max_bytes / 2**20:,.1f} MB are allowed"
+                    raise ImageTooLarge(f"the image has {size}")
+                return b"".join(content)
+        except (NotFound, Denied, Invalid) as error:
+            raise BadImage(f"the image cannot be read: {error}") from error
+
+    return Intake(
+        kind="manifest",
+        entries=tuple(entries),
+        notes=(),
+        problems=(),
+        fetch=fetch,
+        limits=lambda uri: limits,
+        root=None,
+        buckets={},
+        errors=tuple(errors),
+    )
+
+
+def _is_divided(version: Version, job: Job) -> bool:
+    """Whether the test images are given, and not to be chosen among the training images."""
+    given = given_of(version)
+    return given.testing is not None if given.training is not None else job.payload.get("test") is not None
+
+
+def _copy_manifest(house: House, version: Version, name: str, address: ObjectAddress | None) -> None:
+    """Copy a manifest of the user's; an empty one where none is given."""
+    own = own_key(version.id, name)
+    if address is None:
+        house.objects.put(OWN_BUCKET, own, b"")
+        return
+    most = house.limits.manifest.max_bytes
+    try:
+        with open_object(house, address) as content:
+            if most and content.length > most:
+                raise BadData(f"The manifest {address} has {content.length:,} bytes; {most:,} are possible.")
+            house.objects.put(OWN_BUCKET, own, content)
+    except (NotFound, Denied) as error:
+        raise BadData(f"The manifest {address} cannot be read: {error}.") from error
+
+
+def _wait_for(house: House, numbers: list[int], heart: Heart) -> None:
+    """Return when each of these datasets stands still."""
+    waited = 0.0
+    while True:
+        statuses = {_status(house, number) for number in numbers}
+        if lost := statuses - {*READABLE, "CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"}:
+            raise BadData(
+                f"A dataset of the project was removed before the training began ({', '.join(sorted(lost))})."
+            )
+        if statuses <= {*READABLE}:
+            return
+        if waited >= WAIT_SECONDS:
+            raise NotReady("A dataset of the project is being changed for a long time; train again when it is ready.")
+        heart.say(0, "Training: waiting for a dataset that is being changed.")
+        heart.pause(0.5)
+        waited += 0.5
+
+
+def _status(house: House, number: int) -> str:
+    try:
+        with house.database.read() as rows:
+            return registry.get_dataset(rows, number).status
+    except NotFound:
+        return "gone"
+
+
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+    while chunk := file.read(CHUNK_BYTES):
+        yield chunk
+
+
+def _entries(house: House, version: Version, side: Split, *, is_divided: bool) -> list[Entry]:
+    name = TRAIN_NAME if side == "train" else TEST_NAME
+    limits = house.limits.manifest
+    longest = 4 * limits.max_line_length + 4 if limits.max_line_length else limits.max_bytes or 1 << 30
+    with house.objects.get(OWN_BUCKET, own_key(version.id, name)) as content:
+        lines = lines_of(content, longest_bytes=longest)
+        entries = list(read_manifest(lines, limits=limits, split=side if is_divided else None))
+    if not entries:
+        what = "training" if side == "train" else "test"
+        remedy = "" if side == "train" else "; distribute the training dataset, or delete the test dataset"
+        is_ours = given_of(version).training is None
+        raise BadData(f"The {what} dataset is empty{remedy}." if is_ours else f"The {what} manifest is empty.")
+    return entries
+
+
+def _buckets_problem(entries: Iterable[Entry], side: str) -> list[Problem]:
+    """What is wrong where the images of one side lie in several buckets."""
+    buckets = sorted(
+        {parse_s3(entry.uri).bucket for entry in entries if entry.uri and (entry.split or "train") == side}
+    )
+    if len(buckets) < 2:
+        return []
+    named = ", ".join(buckets[:5])
+    why = f"the {'training' if side == 'train' else 'test'} images are in {len(buckets)} buckets ({named})"
+    split: Split = "train" if side == "train" else "test"
+    return [Problem("ERROR_IMAGES_IN_MULTIPLE_S3_BUCKETS", f"{why}; they must be in one", split=split)]
+
+
+def _forget_lines(house: House, version: Version) -> None:
+    """Remove what was kept to be trained on; where that fails, it goes with the version."""
+    for name in (TEST_NAME, TRAIN_NAME):
+        with contextlib.suppress(DeconfuseError):
+            house.objects.delete(OWN_BUCKET, own_key(version.id, name))
+
+
+class _Sink:
+    """Puts artefacts where they belong while the job is ours, and remembers which there are.
+
+    Attributes:
+        summary: the evaluation summary, once it was put.
+    """
+
+    def __init__(self, house: House, version: Version, heart: Heart) -> None:
+        self._house = house
+        self._version = version
+        self._heart = heart
+        self._sink = ObjectSink(house.objects, placements(version))
+        self._put: set[str] = set()
+        self.summary: EvaluationSummary | None = None
+
+    def put(self, name: str, data: bytes | Iterable[bytes]) -> None:
+        """Put an artefact.
+
+        Raises:
+            Stale: the job is no longer this worker's; nothing is put over what another one may have put.
+            BadData: the output bucket cannot be written.
+        """
+        with self._house.database.write() as rows:
+            self._heart.guard(rows)
+        if name == output_files(self._version)["summary"][0] and isinstance(data, bytes):
+            self.summary = read_summary(data)
+        try:
+            self._sink.put(name, data)
+        except (NotFound, Denied) as error:
+            raise cannot_write(self._version.output_bucket, error) from error
+        self._put.add(name)
+
+    def finish(self) -> None:
+        """The artefacts become visible with the version's row."""
+        self._sink.finish()
+
+    def outcome(self, *, is_complete: bool) -> Outcome:
+        """What was put; of a training that failed, only what says why."""
+        files = output_files(self._version)
+        told = FILES if is_complete else ("manifest_summary", "training_validation", "testing_validation")
+        places: dict[str, Any] = {field: files[field][1] for field in told if files[field][0] in self._put}
+        if self.summary is None:
+            return Outcome(**places)
+        counts = (len(self.summary.labels), self.summary.n_training, self.summary.n_testing)
+        return Outcome(**places, n_labels=counts[0], n_training=counts[1], n_testing=counts[2])

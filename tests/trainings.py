@@ -1,0 +1,155 @@
+"""Builders of trained versions for tests: images in a bucket, datasets over them, jobs performed on the spot.
+
+a_shop(house)                              a project with images, a training and a test dataset, and a bucket for results
+put_images(house, {"leaf": 4})             JPEG images in the bucket "photos"; the lines of a manifest over them
+a_filled_dataset(house, project, "train", lines)
+perform_all(house)                         does every waiting job, as a worker would
+a_trained_version(house)                   all of this, and a version that is ready to be started
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import itertools
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from deconfuse.engine.jobs import Task, perform_job
+from deconfuse.formats.manifest import read_manifest
+from deconfuse.service import projects, versions
+from deconfuse.service.house import House
+from deconfuse.store import registry
+from deconfuse.store.registry import Dataset, Project, Version
+from worlds import manifest_line, picture
+
+RESULTS = "results"
+PHOTOS = "photos"
+KINDS = {"train": 3, "copy-version": 3, "delete-version": 0, "start-version": 3}
+"""The kinds of jobs about versions, with their attempts."""
+
+_WORKERS = itertools.count()
+
+
+def tasks(house: House) -> dict[str, Task]:
+    """What is done for each kind of job about versions."""
+    return {
+        kind: Task(
+            functools.partial(getattr(versions, f"perform_{kind.replace('-', '_')}"), house),
+            functools.partial(getattr(versions, f"fail_{kind.replace('-', '_')}"), house),
+            attempts,
+        )
+        for kind, attempts in KINDS.items()
+    }
+
+
+def perform_all(house: House) -> list[registry.Job]:
+    """Do every waiting job about versions: the jobs as they were claimed."""
+    known = tasks(house)
+    done = []
+    while True:
+        worker = f"test-{next(_WORKERS)}"
+        with house.database.write() as rows:
+            job = registry.claim_job(rows, kinds=tuple(known), worker=worker, now_ms=house.now_ms)
+        if job is None:
+            return done
+        perform_job(house.database, job, known[job.kind], worker=worker, clock=house.clock, pauses=(0.0,))
+        done.append(job)
+
+
+def put_images(
+    house: House, counts: Mapping[str, int], *, start: int = 0, bucket: str = PHOTOS, side: int = 96
+) -> list[bytes]:
+    """JPEG images of these labels in a bucket, which is made; one line of a manifest for each."""
+    make_bucket(house, bucket)
+    lines = []
+    for label, count in counts.items():
+        for number in range(start, start + count):
+            key = f"{label}/{number}.jpg"
+            house.objects.put(bucket, key, picture(label, number, format="JPEG", side=side))
+            lines.append(manifest_line(key, (label,), bucket=bucket))
+    return lines
+
+
+def make_bucket(house: House, name: str) -> str:
+    """The bucket `name`, made where it is missing."""
+    assert house.local is not None
+    if name not in {bucket.name for bucket in house.local.buckets()}:
+        house.local.create_bucket(name)
+    return name
+
+
+def a_filled_dataset(house: House, project: Project, kind: registry.DatasetKind, lines: Iterable[bytes]) -> Dataset:
+    """A dataset of these lines, ready to be read."""
+    entries = [
+        registry.EntryRow(entry.uri or f"line-{entry.line}", entry.raw or b"", entry.labels)
+        for entry in read_manifest(list(lines))
+    ]
+    with house.database.write() as rows:
+        dataset = registry.add_dataset(rows, project.id, kind, now_ms=house.now_ms, status="CREATE_COMPLETE")
+        registry.put_entries(rows, dataset.id, entries)
+    return dataset
+
+
+def a_shop(
+    house: House, name: str = "shop", *, train: Mapping[str, int] | None = None, test: Mapping[str, int] | None = None
+) -> Project:
+    """A project with a training dataset of leaves and suns, a test dataset, and a bucket for results."""
+    project = projects.create_project(house, name)
+    make_bucket(house, RESULTS)
+    a_filled_dataset(house, project, "train", put_images(house, train or {"leaf": 8, "sun": 8}))
+    if test != {}:
+        held = put_images(house, test or {"leaf": 3, "sun": 3}, start=1000)
+        a_filled_dataset(house, project, "test", held)
+    return project
+
+
+def create(house: House, project: Project, name: str = "1", **options: Any) -> Version:
+    """A version whose training has been asked for."""
+    arn = str(projects.project_arn(house, project))
+    return versions.create_version(house, arn, name, **{"output": (RESULTS, "out"), **options})
+
+
+def view_of(house: House, version: Version) -> versions.VersionView:
+    """The version as it is told now."""
+    with house.database.read() as rows:
+        project = registry.get_project(rows, version.project_id)
+    arn = str(projects.project_arn(house, project))
+    (view,), token = versions.list_versions(house, arn, names=[version.name])
+    assert token is None
+    return view
+
+
+def a_trained_version(house: House, name: str = "1", *, project: Project | None = None) -> str:
+    """The ARN of a version that is ready to be started."""
+    version = create(house, project or a_shop(house), name)
+    perform_all(house)
+    view = view_of(house, version)
+    assert view.version.status == "TRAINING_COMPLETED", view.message
+    return view.arn
+
+
+def a_running_version(house: House, name: str = "1") -> str:
+    """The ARN of a version that runs."""
+    arn = a_trained_version(house, name)
+    versions.start_version(house, arn, min_units=1)
+    perform_all(house)
+    return arn
+
+
+def keys_in(house: House, bucket: str, prefix: str = "") -> list[str]:
+    """The keys of a bucket."""
+    return [stored.key for stored in house.objects.list_objects(bucket, prefix=prefix).objects]
+
+
+def content(house: House, bucket: str, key: str) -> bytes:
+    """The bytes of an object."""
+    with house.objects.get(bucket, key) as found:
+        return b"".join(found)
+
+
+def jpeg(image: Any, **options: Any) -> bytes:
+    """The bytes of a JPEG."""
+    target = io.BytesIO()
+    image.save(target, "JPEG", **options)
+    return target.getvalue()
