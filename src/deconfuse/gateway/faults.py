@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from deconfuse import errors
+from deconfuse.asgi import TooSlow
 from deconfuse.gateway.restxml import DECLARATION, Answer, escape, header_value
 from deconfuse.signing.chunked import BODY, CHECKSUM
 
@@ -137,6 +138,8 @@ def code(error: BaseException, *, method: str = "") -> _Code:
             return _DAMAGES[what]
         case errors.BadSignature(reason=reason):
             return _SIGNATURES[reason]
+        case TooSlow():
+            return 400, "RequestTimeout"
     return next((CODES[kind] for kind in type(error).__mro__ if kind in CODES), (500, "InternalError"))
 
 

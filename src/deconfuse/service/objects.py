@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from deconfuse.errors import NotBuilt, NotFound
 from deconfuse.service.house import House
 from deconfuse.store.blobs import Draft
-from deconfuse.store.local import LocalObjects
+from deconfuse.store.local import LocalObjects, writable
 from deconfuse.store.multipart import MAX_PARTS, Named, Part, Upload, Uploads
 from deconfuse.store.objects import (
     ALWAYS,
@@ -33,6 +33,8 @@ from deconfuse.store.objects import (
     Page,
     Span,
     Stored,
+    check_kept,
+    encode_key,
     part_span,
 )
 
@@ -60,6 +62,7 @@ __all__ = [
     "Uploads",
     "buckets",
     "check_client_bucket",
+    "check_may_be_kept",
     "client_objects",
     "part_span",
     "uploads",
@@ -104,6 +107,21 @@ def buckets(house: House) -> LocalObjects:
     if house.local is None:
         raise NotBuilt("store", "objects are kept in another S3 here; talk to that directly")
     return house.local
+
+
+def check_may_be_kept(
+    house: House, bucket: str, key: str, *, headers: Mapping[str, str] = {}, metadata: Mapping[str, str] = {}
+) -> None:
+    """Look, before the bytes of an object come, whether it could be kept; putting it looks again.
+
+    Raises:
+        NotFound: there is no such bucket.
+        Denied: it shows a folder and is read-only.
+        Invalid: a key or metadata that cannot be.
+    """
+    writable(buckets(house).bucket(check_client_bucket(bucket)))
+    encode_key(key)
+    check_kept(headers, metadata)
 
 
 def uploads(house: House) -> Uploads:
