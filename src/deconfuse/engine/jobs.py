@@ -143,6 +143,11 @@ class Heart:
         """Whether `stop` was called."""
         return self._is_stopping
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether it has learnt that the job is no longer its worker's."""
+        return self._is_over.is_set() and not self._is_stopping
+
     def pause(self, seconds: float) -> bool:
         """Wait, but not longer than the work may go on: whether it still may."""
         return not self._is_over.wait(seconds)
@@ -222,6 +227,8 @@ def perform_with(heart: Heart, task: Task, *, pauses: Sequence[float] = PAUSES_S
 
 def stumble(heart: Heart, task: Task, error: Exception, pauses: Sequence[float]) -> None:
     """What becomes of a job whose work raised `error`; see `PAUSES_SECONDS` for `pauses`."""
+    if heart.is_lost:
+        return
     if isinstance(error, DeconfuseError) and not isinstance(error, Unavailable) and not heart.is_stopping:
         message = str(error)
         settle(heart, lambda: fail(heart, task, message))
