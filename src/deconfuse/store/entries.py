@@ -147,9 +147,9 @@ def load_entries(
     n_lines = 0
     for batch in _batches(entries):
         with database.write() as rows:
+            hold_dataset(rows, dataset_id, within=(within,))
             if guard is not None:
                 guard(rows)
-            hold_dataset(rows, dataset_id, within=(within,))
             n_lines += put(rows, dataset_id, batch)
     return n_lines
 
