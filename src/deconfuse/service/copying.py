@@ -123,7 +123,7 @@ def perform_copy_version(house: House, job: Job, heart: Heart) -> None:
             source = registry.get_version(rows, int(job.payload["source"]))
         except NotFound as error:
             raise _gone() from error
-    check_writable(house, version.output_bucket)
+    check_writable(house, version)
     _copy_model(house, source, version, heart)
     outcome = _copy_results(house, source, version, heart)
     with house.database.write() as rows:
@@ -172,7 +172,7 @@ def _copy_results(house: House, source: Version, version: Version, heart: Heart)
             try:
                 headers = {"Content-Type": content_type(place.key)}
                 house.objects.put(place.bucket, place.key, content, headers=headers)
-            except (NotFound, Denied) as error:
+            except (NotFound, Denied, Invalid) as error:
                 raise cannot_write(place.bucket, error) from error
         places[field] = place
     return replace(old, **places)

@@ -226,19 +226,27 @@ def open_object(house: House, address: ObjectAddress) -> Content:
         raise NotFound("object", str(address), str(error)) from error
 
 
-def check_writable(house: House, bucket: str) -> None:
-    """Return if results may be put into `bucket`, as far as that can be told beforehand.
+def check_writable(house: House, version: Version) -> None:
+    """Return if the results of `version` may be put into its output, as far as that can be told beforehand.
 
     Raises:
-        BadData: there is no such bucket, or it shows a linked folder, which nothing is written to.
+        BadData: there is no such bucket, it shows a linked folder, which nothing is written to, or the store takes no
+            such key.
+        Unavailable: the store is away.
     """
+    place = output_files(version)["summary"][1]
     try:
-        check_client_bucket(bucket)
-        is_linked = house.local is not None and house.local.bucket(bucket).folder is not None
+        if house.local is not None and house.local.bucket(check_client_bucket(place.bucket)).folder is not None:
+            raise Denied("it shows a linked folder and is read-only")
+        client_objects(house).head(place.bucket, place.key)
     except NotFound as error:
-        raise cannot_write(bucket, error) from error
-    if is_linked:
-        raise cannot_write(bucket, Denied("it shows a linked folder and is read-only"))
+        if error.kind == "bucket":
+            raise cannot_write(place.bucket, error) from error
+    except Invalid as error:
+        raise cannot_write(place.bucket, error) from error
+    except Denied as error:
+        if house.local is not None:  # elsewhere, who may write need not be allowed to look
+            raise cannot_write(place.bucket, error) from error
 
 
 def cannot_write(bucket: str, error: DeconfuseError) -> BadData:

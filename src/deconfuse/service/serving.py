@@ -18,8 +18,10 @@ from deconfuse.engine.jobs import Heart
 from deconfuse.engine.predictor import Predictor
 from deconfuse.errors import Damaged, ImageTooLarge, InUse, Invalid, LimitExceeded, NotFound, NotReady
 from deconfuse.learn.bundle import CARD_NAME, HEAD_NAME
+from deconfuse.names import parse_version_arn
 from deconfuse.service.house import House
 from deconfuse.service.objects import ObjectAddress
+from deconfuse.service.projects import check_here
 from deconfuse.service.results import RUNNING, find_version, open_object, own_key, sentence
 from deconfuse.store import registry
 from deconfuse.store.objects import OWN_BUCKET, read_all
@@ -155,13 +157,15 @@ def detect(
         TooFast: too many images are waiting.
     """
     _check_question(image, address, min_confidence, max_results)
+    named = parse_version_arn("projectVersionArn", arn)
+    check_here(house, named)
     with house.database.read() as rows:
-        version = find_version(house, rows, "projectVersionArn", arn)
-    if version.status != "RUNNING":
-        raise NotReady(f"the version {version.name} is {version.status}; start it, and ask again when it is RUNNING")
+        version_id, status = registry.find_status(rows, named)
+    if status != "RUNNING":
+        raise NotReady(f"the version {named.version} is {status}; start it, and ask again when it is RUNNING")
     data = image if image is not None else _fetch(house, address)
     most = house.limits.detect_bytes if image is not None else house.limits.images.max_bytes
-    model = load(house, version.id)
+    model = load(house, version_id)
     with house.models.turn():
         # The sides alone decide here: the ratio between them is a rule for datasets.
         scores = model.scores(data, limits=replace(house.limits.images, max_bytes=most, max_ratio=0))

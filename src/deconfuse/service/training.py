@@ -85,7 +85,7 @@ def perform_train(house: House, job: Job, heart: Heart) -> None:
     heart.say(0, "Training: reading the manifests.")
     with house.database.read() as rows:
         version = registry.get_version(rows, job.subject_id)
-    check_writable(house, version.output_bucket)
+    check_writable(house, version)
     keep_lines(house, version, job, heart)
     intake = read_lines(house, version, is_divided=_is_divided(version, job))
     sink = _Sink(house, version, heart)
@@ -366,7 +366,7 @@ class _Sink:
             self.summary = read_summary(data)
         try:
             self._sink.put(name, data)
-        except (NotFound, Denied) as error:
+        except (NotFound, Denied, Invalid) as error:
             raise cannot_write(self._version.output_bucket, error) from error
         self._put.add(name)
 

@@ -16,9 +16,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Select, delete, func, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, func, select, update
 
-from deconfuse.errors import InUse, LimitExceeded
+from deconfuse.errors import InUse, LimitExceeded, NotFound
 from deconfuse.names import VersionArn
 from deconfuse.store.database import alone_with
 from deconfuse.store.projects import hold_project
@@ -50,6 +50,13 @@ VersionStatus = Literal[
     "COPYING_COMPLETED",
     "COPYING_FAILED",
 ]
+
+_STATUS = (  # built once: building it anew would take longer than asking
+    select(VERSIONS.c.id, VERSIONS.c.status)
+    .join_from(VERSIONS, PROJECTS)
+    .where(PROJECTS.c.name == bindparam("project"), VERSIONS.c.name == bindparam("version"))
+    .where(VERSIONS.c.created_ms == bindparam("created_ms"))
+)
 
 _AT_REST = frozenset({"STARTING", "DELETING"})
 VERSION_MOVES: Moves = {
@@ -186,6 +193,19 @@ def find_version(rows: Connection, arn: VersionArn) -> Version:
     c = VERSIONS.c
     matching = (PROJECTS.c.name == arn.project) & (c.name == arn.version) & (c.created_ms == arn.created_ms)
     return Version(*one_row(rows, _versions().where(matching), "version", str(arn)))
+
+
+def find_status(rows: Connection, arn: VersionArn) -> tuple[int, VersionStatus]:
+    """(number, status) of the version of this ARN, and no more: what every image asks that it judges.
+
+    Raises:
+        NotFound: there is none.
+    """
+    asked = {"project": arn.project, "version": arn.version, "created_ms": arn.created_ms}
+    row = rows.execute(_STATUS, asked).one_or_none()
+    if row is None:
+        raise NotFound("version", str(arn))
+    return row.id, row.status
 
 
 def get_version(rows: Connection, version_id: int) -> Version:
