@@ -231,7 +231,7 @@ class Gateway:
         )
         await exchange.answer(answer.status, answer.headers, answer.body)
 
-    async def _in_thread(self, work: Callable[[Unpack[Arguments]], T], *arguments: Unpack[Arguments]) -> T:
+    async def _in_thread(self, work: Callable[[Unpack[Arguments]], T], *arguments: *Arguments) -> T:
         return await run_sync(work, *arguments, limiter=self._threads)
 
 
