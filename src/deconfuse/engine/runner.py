@@ -170,7 +170,7 @@ class Runner:
                     log.warning("jobs cannot be seen to: %s", error)
                 except Exception:
                     log.exception("jobs cannot be seen to")
-            self._call.wait(POLL_SECONDS)
+            self._call.wait(min(POLL_SECONDS, self._silence / 5))
             self._call.clear()
 
     def _take_up(self) -> None:
