@@ -6,6 +6,8 @@ The command line and the library's public functions are thin above this.
 from __future__ import annotations
 
 import os
+import secrets
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,19 +16,27 @@ from typing import TYPE_CHECKING
 
 from deconfuse import names
 from deconfuse.engine.sinks import DirectorySink, refuse_taken, write_whole
+from deconfuse.errors import Invalid
 from deconfuse.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from deconfuse.engine.cache import EmbeddingCache
     from deconfuse.engine.evaluation import Evaluation
     from deconfuse.engine.imports import Intake
+    from deconfuse.engine.remote import Remote
     from deconfuse.engine.run import Run
     from deconfuse.formats.manifest import ManifestLimits
     from deconfuse.measure.matrix import Matrix
+    from deconfuse.service.house import House, ServiceLimits
+    from deconfuse.store.objects import Objects
     from deconfuse.vision.backbone import Backbone
+    from deconfuse.vision.images import Limits as ImageLimits
 
 Place = str | os.PathLike[str]
 Progress = Callable[[str, int, int], None]
+
+MOST_WAITING = 64
+"""Images of requests that may wait for a processor; one more is refused."""
 
 
 def train(
@@ -111,19 +121,30 @@ def show(matrix: Matrix) -> object:
     return Page(matrix_evaluation(matrix), thumbnail=lambda sha256, uri: None)
 
 
-def report_page(evaluation: Evaluation, *, buckets: Mapping[str, Path] | None = None) -> tuple[str, int]:
+def report_page(
+    evaluation: Evaluation,
+    *,
+    buckets: Mapping[str, Path] | None = None,
+    remote: Remote | None = None,
+    progress: Progress | None = None,
+) -> tuple[str, int]:
     """(the page of `evaluation`, the number of pictures that were wanted and could not be had).
 
-    Thumbnails come from the cache, then from the images themselves.
+    Thumbnails come from the cache, then from the images themselves; those in S3 from `remote`, where it is given.
     """
     from deconfuse.engine.showing import matrix_view
-    from deconfuse.engine.thumbnails import thumbnail_source
+    from deconfuse.engine.thumbnails import fetched_thumbnails, thumbnail_source
     from deconfuse.report.render import standalone
 
-    source = thumbnail_source(
-        evaluation.predictions, cache=read_settings().cache, root=evaluation.images_root, buckets=buckets or {}
-    )
-    view = matrix_view(evaluation, thumbnail=source)
+    places = buckets or {}
+    root = evaluation.images_root
+    source = thumbnail_source(evaluation.predictions, cache=read_settings().cache, root=root, buckets=places)
+    if remote is None or evaluation.predictions is None:
+        view = matrix_view(evaluation, thumbnail=source)
+    else:
+        listed = [image.uri for image in matrix_view(evaluation).images]
+        with fetched_thumbnails(listed, remote.read_image, otherwise=source, progress=progress) as fetched:
+            view = matrix_view(evaluation, thumbnail=fetched)
     return standalone(view), view.n_missing_thumbnails
 
 
@@ -140,6 +161,54 @@ def export_onnx(run: Place, file: Place, *, replace: bool = False) -> None:
     name = f"{opened.card['project']}-{opened.card['version']}"
     graph = export.export_onnx(opened.backbone, opened.head, thresholds=opened.thresholds, name=name)
     write_whole(Path(file), graph, replace=replace)
+
+
+def open_house(settings: Settings, *, wake: Callable[[], None] = lambda: None) -> House:
+    """The house that the settings describe; its database is migrated. Whoever opens it closes its database.
+
+    Args:
+        settings: as they were read.
+        wake: called after a job was added.
+
+    Raises:
+        Invalid: a setting that does not go with another.
+        Denied, Unavailable: the home, the database or the store cannot be used.
+        NotReady: a newer deconfuse has written the database.
+    """
+    from deconfuse.engine.predictor import Models
+    from deconfuse.server.home import Home
+    from deconfuse.service.house import House
+    from deconfuse.store.database import open_database
+    from deconfuse.store.local import LocalObjects
+
+    home = Home(settings.home)
+    home.make()
+    if not settings.database:
+        home.make_database_file()
+    database = open_database(settings.database or home.database_url)
+    try:
+        local = None if settings.store else LocalObjects(home.path, database, _now)
+        load_backbone = _once(lambda: _backbone(settings))
+        return House(
+            database=database,
+            objects=_s3_objects(settings) if local is None else local,
+            local=local,
+            models=Models(
+                load_backbone, most_models=settings.models, most_at_once=settings.threads, most_waiting=MOST_WAITING
+            ),
+            load_backbone=load_backbone,
+            cache=settings.cache,
+            threads=settings.threads,
+            region=settings.region,
+            account=settings.account,
+            clock=_now,
+            token_hex=secrets.token_hex,
+            wake=wake,
+            limits=_service_limits(settings),
+        )
+    except BaseException:
+        database.close()
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,22 +285,79 @@ def _manifest_limits(settings: Settings) -> ManifestLimits:
     )
 
 
-def _open_images(
-    settings: Settings, images: Path, *, test: Place | None, buckets: Mapping[str, Place] | None
-) -> Intake:
-    from deconfuse.engine.imports import open_images
+def _image_limits(settings: Settings) -> ImageLimits:
     from deconfuse.vision.images import MANIFEST_LIMITS
 
-    strict = replace(
+    return replace(
         MANIFEST_LIMITS,
         min_side=settings.manifest_min_side,
         max_side=settings.manifest_max_side,
         max_bytes=settings.manifest_max_image_bytes,
     )
+
+
+def _open_images(
+    settings: Settings, images: Path, *, test: Place | None, buckets: Mapping[str, Place] | None
+) -> Intake:
+    from deconfuse.engine.imports import open_images
+
     return open_images(
         images,
         test=None if test is None else Path(test),
         buckets={name: Path(folder) for name, folder in (buckets or {}).items()},
         manifest=_manifest_limits(settings),
-        manifest_images=strict,
+        manifest_images=_image_limits(settings),
     )
+
+
+def _once(load: Callable[[], Backbone]) -> Callable[[], Backbone]:
+    """`load`, called at the first use only, whoever uses it at the same time."""
+    turn, kept = threading.Lock(), list[Backbone]()
+
+    def get() -> Backbone:
+        with turn:
+            if not kept:
+                kept.append(load())
+            return kept[0]
+
+    return get
+
+
+def _s3_objects(settings: Settings) -> Objects:
+    from deconfuse.store.s3 import S3Address, S3Objects, connect_s3
+
+    for name, value in (("KEY_ID", settings.store_key_id), ("SECRET", settings.store_secret)):
+        if not value:
+            raise Invalid(f"DECONFUSE_STORE_{name}", "a store in S3 needs a key id and a secret of its own")
+    bucket, _, prefix = settings.store.removeprefix("s3://").partition("/")
+    address = S3Address(
+        bucket=bucket,
+        prefix=prefix.strip("/"),
+        region=settings.store_region,
+        key_id=settings.store_key_id,
+        secret=settings.store_secret,
+        endpoint=settings.store_endpoint or None,
+        is_virtual_host=settings.store_virtual_host,
+    )
+    return S3Objects(connect_s3(address))
+
+
+def _service_limits(settings: Settings) -> ServiceLimits:
+    from deconfuse.service.house import ServiceLimits
+
+    return ServiceLimits(
+        projects=settings.max_projects,
+        versions=settings.max_versions,
+        trainings=settings.max_trainings,
+        copies=settings.max_copies,
+        running=settings.max_running,
+        units=settings.max_units,
+        policies=settings.max_policies,
+        manifest=_manifest_limits(settings),
+        images=_image_limits(settings),
+        detect_bytes=settings.max_detect_bytes,
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

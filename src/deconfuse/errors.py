@@ -106,12 +106,14 @@ class NotFound(DeconfuseError):
     Attributes:
         kind: what was looked for, in words ("run", "file", "label").
         name: the name that was not found.
+        remedy: a sentence that says what helps; may be empty.
     """
 
     def __init__(self, kind: str, name: str, remedy: str = "") -> None:
         super().__init__(f"{kind} not found: {name}" + (f". {remedy}" if remedy else ""))
         self.kind = kind
         self.name = name
+        self.remedy = remedy
 
 
 class AlreadyExists(DeconfuseError):

@@ -217,14 +217,6 @@ def test_bad_sources_say_what_is_wrong(tmp_path: Path, content: bytes | None, co
     assert failed("matrix", source)[0] == code
 
 
-def test_s3_addresses_are_declined() -> None:
-    """An address in S3 is understood, and said not to be built."""
-    ended, message = failed("matrix", "s3://bucket/key")
-
-    assert ended == 2
-    assert "copy it here first" in message
-
-
 def test_color_follows_the_environment(predictions: Path) -> None:
     """No colour in a pipe, colour where FORCE_COLOR asks for it, none where NO_COLOR forbids it."""
     environments = ({}, {"FORCE_COLOR": "1"}, {"FORCE_COLOR": "1", "NO_COLOR": "1"})

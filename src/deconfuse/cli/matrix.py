@@ -6,14 +6,15 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from deconfuse.cli.options import PLACE, bucket_option, force_option, quiet_option, to_stdout
-from deconfuse.cli.output import refuse_output, say, show_problems, write_result
+from deconfuse.cli.output import refuse_output, say, write_result
+from deconfuse.cli.source import evaluate, read_labels, show_notes, with_source_options
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,37 +33,10 @@ SUFFIXES = {
     ".svg": "svg",
     ".png": "png",
 }
-SHOWN_PROBLEMS = 5
 NO_LABEL_NAMES = ("", "(no label)")
-
-_Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-source_options: tuple[_Decorator, ...] = (
-    click.option(
-        "--split",
-        type=click.Choice(["test", "train", "all"]),
-        default="test",
-        show_default=True,
-        help="Which images of a run; train is out-of-fold.",
-    ),
-    click.option(
-        "--threshold", metavar="X|assumed", help="Below it an image has no label (assumed: each label's own)."
-    ),
-    click.option("--true-column", metavar="NAME", help="The column that holds the true label."),
-    click.option("--predicted-column", metavar="NAME", help="The column that holds the predicted label."),
-    click.option("--input-format", "format", type=click.Choice(["csv", "jsonl", "parquet"]), help="What SOURCE is."),
-)
-
-
-def with_source_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`command` with the options that say how SOURCE is read."""
-    for option in reversed(source_options):
-        command = option(command)
-    return command
 
 
 @click.command(short_help="Show the confusion matrix of a run, predictions or a summary.")
-@click.argument("source")
 @click.option("--format", "form", type=click.Choice(FORMATS), help="Default: by the name of --output, else table.")
 @click.option(
     "--normalize",
@@ -95,7 +69,7 @@ def with_source_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @force_option
 @quiet_option
 def matrix(
-    source: str,
+    source: str | None,
     form: str | None,
     normalize: str,
     orientation: str,
@@ -111,13 +85,17 @@ def matrix(
     """Show the confusion matrix of SOURCE.
 
     SOURCE is a run directory; a CSV, JSON-lines or Parquet file of predictions (one row an image) or of counts (one
-    row a pair); a matrix that this command wrote; a Rekognition evaluation summary or manifest snapshot; or - for
-    stdin.
+    row a pair); a matrix that this command wrote; a Rekognition evaluation summary or manifest snapshot; any of these
+    files at s3://bucket/key; or - for stdin.
+
+    \b
+    Without SOURCE, of a model of Amazon Rekognition Custom Labels, or of a service of deconfuse:
+    deconfuse matrix --project P --version V [--profile NAME] [--region NAME] [--endpoint-url URL]
     """
     form = form or SUFFIXES.get(output.suffix.lower() if output else "", "table")
     _check_options(form, wide=wide, font=font, output=output)
     refuse_output(output, force=force)
-    evaluation = evaluate(source, labels=read_labels(chosen), **options)
+    evaluation = evaluate(source, labels=read_labels(chosen), **options).evaluation
     if not quiet:
         show_notes(evaluation)
     shape = {"normalize": normalize, "orientation": orientation}
@@ -137,57 +115,6 @@ def _check_options(form: str, *, wide: bool, font: Path | None, output: Path | N
         raise Invalid("--font", f"it belongs to --format png, not to {form}")
     if form == "png" and output is None and sys.stdout.isatty():
         raise Invalid("--format", "a terminal cannot show PNG; name a file with --output")
-
-
-def evaluate(source: str, *, threshold: str | None, labels: Sequence[str] | None = None, **options: Any) -> Evaluation:
-    """The evaluation of what the user named as SOURCE, read as the options say.
-
-    Raises:
-        NotBuilt: SOURCE is an s3:// address.
-    """
-    from deconfuse.engine.evaluation import read_evaluation
-    from deconfuse.engine.predictor import parse_threshold
-    from deconfuse.errors import NotBuilt
-
-    if source.startswith("s3://"):
-        raise NotBuilt("SOURCE", f"{source} lies in S3; copy it here first")
-    place: Any = "-" if source == "-" else Path(source)
-    return read_evaluation(place, threshold=parse_threshold(threshold), labels=labels, **options)
-
-
-def read_labels(text: str | None) -> list[str] | None:
-    """Labels as given to --labels: separated by commas (quoted as in CSV), or @FILE with one a line.
-
-    Raises:
-        Invalid: there is none, or one twice.
-        NotFound: the file is not there.
-    """
-    from deconfuse.errors import Invalid, NotFound
-
-    if text is None:
-        return None
-    if text.startswith("@"):
-        try:
-            content = Path(text[1:]).read_text(encoding="utf-8-sig")
-        except OSError:
-            raise NotFound("file of labels", text[1:]) from None
-        except UnicodeDecodeError:
-            raise Invalid("--labels", f"{text[1:]} is not text in UTF-8") from None
-        labels = [line.strip() for line in content.splitlines()]
-    else:
-        labels = [label.strip() for label in next(csv.reader([text], skipinitialspace=True))]
-    labels = [label for label in labels if label]
-    if not labels:
-        raise Invalid("--labels", "no label is named")
-    repeated = sorted({label for label in labels if labels.count(label) > 1})
-    if repeated:
-        raise Invalid("--labels", f"{repeated[0]!r} is named twice")
-    return labels
-
-
-def show_notes(evaluation: Evaluation) -> None:
-    """Say on stderr what could not be used, at most `SHOWN_PROBLEMS` of it."""
-    show_problems(evaluation.problems, limit=SHOWN_PROBLEMS, rest="all in `deconfuse matrix --format json`")
 
 
 def _table(
@@ -275,7 +202,6 @@ def read_font(path: Path | None) -> bytes | None:
 
 
 @click.command(short_help="List the images of one cell of the matrix, surest first.")
-@click.argument("source")
 @click.option("--true", "true", metavar="A", help='The true label; "(no label)" for none.  [default: any]')
 @click.option("--predicted", metavar="B", help='The predicted label; "(no label)" for none.  [default: any]')
 @click.option(
@@ -285,7 +211,7 @@ def read_font(path: Path | None) -> bytes | None:
 @bucket_option
 @quiet_option
 def images(
-    source: str,
+    source: str | None,
     true: str | None,
     predicted: str | None,
     form: str,
@@ -296,14 +222,15 @@ def images(
     """List the images of one cell of the matrix of SOURCE, surest first.
 
     SOURCE is a run directory, or another source that names its images: predictions with a column of paths, or a
-    manifest snapshot. With --format paths every line is a path on this machine.
+    manifest snapshot; without SOURCE, a model that --project and --version name. With --format paths every line is a
+    path on this machine.
     """
     from deconfuse.engine.showing import cell_images
     from deconfuse.errors import Invalid
 
     if true is None and predicted is None:
         raise Invalid("--true, --predicted", "name the true label, the predicted label, or both")
-    evaluation = evaluate(source, **options)
+    evaluation = evaluate(source, **options).evaluation
     if not quiet:
         show_notes(evaluation)
     cell = (find_label(true, evaluation.labels, "--true"), find_label(predicted, evaluation.labels, "--predicted"))

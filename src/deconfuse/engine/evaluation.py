@@ -31,6 +31,7 @@ from deconfuse.engine.judging import (
     Verdicts,
     binary_table,
     check_threshold,
+    hidden_note,
     invented_table,
     judge,
     read_judged_snapshot,
@@ -119,6 +120,7 @@ def read_evaluation(
     true_column: str | None = None,
     predicted_column: str | None = None,
     buckets: Mapping[str, Path] | None = None,
+    name: str | None = None,
 ) -> Evaluation:
     """The evaluation that `source` holds.
 
@@ -133,6 +135,7 @@ def read_evaluation(
         true_column: the column of true labels in a table; None finds it by its name.
         predicted_column: the same for predictions.
         buckets: directories below which images of s3://bucket/key lie, by bucket; kept for whoever shows images.
+        name: what its user calls the source; by default the path, or "standard input".
 
     Raises:
         NotFound: there is nothing at the path, or a directory without a card.
@@ -144,7 +147,7 @@ def read_evaluation(
     if isinstance(source, Path) and source.is_dir():
         run = _read_run(source, split=split, threshold=threshold, labels=labels)
         return replace(run, buckets=dict(buckets or {}))
-    with opened(source) as file:
+    with opened(source, name=name) as file:
         shape = format or shape_of(file)
         if shape in ("summary", "matrix", "wide"):
             found = _counted(file, shape, threshold)
@@ -280,9 +283,10 @@ def _snapshot(file: Source, threshold: Threshold) -> Evaluation:
         verdicts = verdicts.led_by("thresholds")
     name = Path(file.name).name
     split = "test" if name.startswith("Testing") else "train" if name.startswith("Training") else None
-    return from_verdicts(
-        verdicts, title=file.name, kind="snapshot", split=split, problems=found.problems, notes=found.notes
-    )
+    notes = found.notes
+    if found.n_hidden and verdicts.rule == "highest":
+        notes = (*notes, hidden_note(found.n_hidden))
+    return from_verdicts(verdicts, title=file.name, kind="snapshot", split=split, problems=found.problems, notes=notes)
 
 
 def _counted(file: Source, shape: Literal["summary", "matrix", "wide"], threshold: Threshold) -> Evaluation:
@@ -297,9 +301,14 @@ def _counted(file: Source, shape: Literal["summary", "matrix", "wide"], threshol
         "wide": matrices.read_wide_csv,
     }
     found = readers[shape](file.document(), file.name)
+    return counted_evaluation(found, title=file.name, is_summary=is_summary)
+
+
+def counted_evaluation(found: matrices.Counted, *, title: str, is_summary: bool) -> Evaluation:
+    """What comes counted, as an evaluation; without what follows from its counts."""
     multi_label = found.matrix.unit != "samples"
     return Evaluation(
-        title=file.name,
+        title=title,
         kind="summary" if is_summary else "cells",
         labels=found.matrix.labels,
         rule="as given" if not is_summary else "thresholds" if multi_label else "highest",

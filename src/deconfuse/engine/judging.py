@@ -155,20 +155,43 @@ class JudgedSnapshot:
         verdicts: on the images that have a true label.
         problems: lines that could not be used.
         notes: sentences that a reader of the numbers must know.
+        is_highest: bool[n], whether no label that the file does not list can have scored as high as the highest that
+            it lists. Scores of one image sum to 1 where an image has one label.
+        n_hidden: images that list nothing above a threshold, in a file that lists no wrong label below one.
     """
 
     verdicts: Verdicts
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
+    is_highest: NDArray[np.bool_]
+    n_hidden: int
 
 
-def read_judged_snapshot(lines: Iterable[bytes], name: str, *, threshold: float | None) -> JudgedSnapshot:
+def hidden_note(n_hidden: int) -> str:
+    """What to say of a view by highest score where `n_hidden` images do not list it."""
+    return (
+        f"{n_hidden:,} {plural(n_hidden, 'image has', 'images have')} no prediction above its threshold. There the "
+        "snapshot lists the true label and not the highest score, so the view by highest score may flatter; "
+        "the one by thresholds does not."
+    )
+
+
+def read_judged_snapshot(
+    lines: Iterable[bytes],
+    name: str,
+    *,
+    threshold: float | None,
+    labels: Sequence[str] = (),
+    multi_label: bool = False,
+) -> JudgedSnapshot:
     """The images of a manifest snapshot with the verdicts it holds.
 
     Args:
         lines: of the file.
         name: what to call it in messages.
-        threshold: as in `judge_snapshot`.
+        threshold: as in `judge_snapshot`, as are the others.
+        labels: labels that are known, in their order.
+        multi_label: whether an image may have several labels.
 
     Raises:
         BadData: no image has both truth and prediction.
@@ -186,18 +209,22 @@ def read_judged_snapshot(lines: Iterable[bytes], name: str, *, threshold: float 
         n_dropped = len(rows) - len(judged)
         dropped = plural(n_dropped, "image without a true label is", "images without a true label are")
         notes.append(f"{n_dropped:,} {dropped} not counted.")
-    verdicts = judge_snapshot(judged, threshold=threshold)
-    n_hidden = _without_highest(judged)
-    if n_hidden and verdicts.rule == "highest":
-        notes.append(
-            f"{n_hidden:,} {plural(n_hidden, 'image has', 'images have')} no prediction above its threshold. There the "
-            "snapshot lists the true label and not the highest score, so the view by highest score may flatter; "
-            "the one by thresholds does not."
-        )
-    return JudgedSnapshot(verdicts, tuple(problems), tuple(notes))
+    verdicts = judge_snapshot(judged, threshold=threshold, labels=labels, multi_label=multi_label)
+    is_highest = np.array([_lists_highest(row, len(verdicts.labels)) for row in judged], np.bool_)
+    return JudgedSnapshot(verdicts, tuple(problems), tuple(notes), is_highest, _without_highest(judged))
 
 
-def judge_snapshot(rows: Iterable[SnapshotRow], *, threshold: float | None) -> Verdicts:
+def _lists_highest(row: SnapshotRow, n_labels: int) -> bool:
+    """Whether the highest score listed is the highest of all, if the scores of an image sum to 1."""
+    ranked = sorted((said.probability for said in row.predicted), reverse=True)
+    if not ranked or ranked[0] in ranked[1:]:
+        return False
+    return len(ranked) == n_labels or ranked[0] > 1 - sum(ranked)
+
+
+def judge_snapshot(
+    rows: Iterable[SnapshotRow], *, threshold: float | None, labels: Sequence[str] = (), multi_label: bool = False
+) -> Verdicts:
     """The verdicts that a manifest snapshot holds.
 
     A snapshot lists the labels above their thresholds and the true ones below, and not always the highest score.
@@ -205,10 +232,13 @@ def judge_snapshot(rows: Iterable[SnapshotRow], *, threshold: float | None) -> V
     Args:
         rows: images with their truth, one label at least, and the predictions listed.
         threshold: one threshold for all labels; None takes the flags of the file.
+        labels: labels that are known, in their order; those that only the file names follow.
+        multi_label: whether an image may have several labels; it is so anyway where one has.
     """
     rows = list(rows)
-    labels = tuple(sorted({label for row in rows for label in _named(row)}, key=natural_key))
-    multi_label = any(len(row.true) > 1 for row in rows)
+    named = {label for row in rows for label in _named(row)}
+    labels = (*labels, *sorted(named.difference(labels), key=natural_key))
+    multi_label = multi_label or any(len(row.true) > 1 for row in rows)
     highest, reached = [], []
     for row in rows:
         # A stable sort: of equal probabilities the first one listed wins.

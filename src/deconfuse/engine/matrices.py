@@ -63,12 +63,13 @@ class Counted:
     binary: NDArray[np.int64] | None = None
 
 
-def read_counted_summary(data: bytes, name: str) -> Counted:
+def read_counted_summary(data: bytes, name: str, *, tested: Mapping[str, int] | None = None) -> Counted:
     """The matrix of a Rekognition evaluation summary, anybody's or ours.
 
     Args:
         data: the file.
         name: what to call it in messages.
+        tested: test images by label, where they are known from elsewhere and the file does not say.
 
     Raises:
         BadData: it is no summary, or that of a model which is no classifier.
@@ -84,7 +85,7 @@ def read_counted_summary(data: bytes, name: str) -> Counted:
         )
     if not summary.labels:
         raise BadData(f"{name} has an empty confusion matrix")
-    matrix, is_exact, notes = _summary_matrix(summary)
+    matrix, is_exact, notes = _summary_matrix(summary, tested or {})
     n_images = summary.n_testing if summary.n_testing is not None else round(float(matrix.total))
     if is_exact and matrix.unit == "samples" and n_images != matrix.total:
         notes.append(f"The file speaks of {n_images:,} test images; its matrix counts {matrix.total:,}.")
@@ -107,7 +108,7 @@ def read_counted_summary(data: bytes, name: str) -> Counted:
     )
 
 
-def _summary_matrix(summary: EvaluationSummary) -> tuple[ConfusionMatrix, bool, list[str]]:
+def _summary_matrix(summary: EvaluationSummary, tested: Mapping[str, int]) -> tuple[ConfusionMatrix, bool, list[str]]:
     """The matrix, whether it holds counts, and what to say about it."""
     labels = summary.labels
     own = _own_counts(summary)
@@ -118,7 +119,7 @@ def _summary_matrix(summary: EvaluationSummary) -> tuple[ConfusionMatrix, bool, 
     for (true, predicted), value in (summary.cells or {}).items():
         values[place[true], place[predicted]] = value
     n_test = {result.label: result.n_test for result in summary.label_results}
-    support = np.array([n_test.get(label) or 0 for label in labels], np.int64)
+    support = np.array([n_test.get(label) or tested.get(label, 0) for label in labels], np.int64)
     recovered = recover_counts(values, support)
     if recovered is not None:
         return _matrix(labels, recovered.counts), True, [recovered.statement]

@@ -1,8 +1,10 @@
-"""Where the small pictures on a page come from: the cache, then the image itself, else nowhere."""
+"""Where the small pictures on a page come from: the cache, then the image itself, here or in S3, else nowhere."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache as remembered
 from pathlib import Path
 
@@ -12,6 +14,18 @@ from deconfuse.engine.cache import EmbeddingCache, cached_thumbnails
 from deconfuse.engine.imports import find_image, read_image
 from deconfuse.errors import DeconfuseError
 from deconfuse.vision.images import FOLDER_LIMITS, decode, thumbnail
+
+FETCHERS = 8
+"""So many images are fetched at once."""
+
+AHEAD = 24
+"""So many images are under way or kept before they are asked for."""
+
+FETCHED_BYTES = 32 << 20
+"""A larger image is not fetched; Rekognition takes none above 15 MB."""
+
+GIVEN_UP = 40
+"""After so many images in a row that could not be had, no further one is fetched."""
 
 Thumbnails = Callable[[str | None, str], bytes | None]
 """thumbnail(sha256 or None, uri): WebP bytes, or None where there is neither a cached picture nor the image."""
@@ -55,3 +69,47 @@ def made_from(read: Callable[[], bytes]) -> bytes | None:
     except (DeconfuseError, OSError):
         return None
     return thumbnail(image)
+
+
+@contextmanager
+def fetched_thumbnails(
+    uris: Sequence[str],
+    fetch: Callable[..., bytes],
+    *,
+    otherwise: Thumbnails,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Iterator[Thumbnails]:
+    """Pictures of images that lie far away: some are fetched ahead while a page asks for one after the other.
+
+    Args:
+        uris: the images that may be asked for, in the order in which they will be.
+        fetch: fetch(uri, limit=bytes) gives the bytes of an image; asked for addresses in S3 only.
+        otherwise: asked first; where it has a picture, nothing is fetched.
+        progress: called as progress(step, done, total).
+    """
+    places = {uri: place for place, uri in enumerate(uris)}
+    waiting: dict[str, Future[bytes | None]] = {}
+    n_lost = 0
+
+    def get(uri: str) -> bytes | None:
+        return made_from(lambda: fetch(uri, limit=FETCHED_BYTES))
+
+    def picture(sha256: str | None, uri: str) -> bytes | None:
+        nonlocal n_lost
+        if progress is not None:
+            progress("fetching images", places.get(uri, 0) + 1, len(uris))
+        near = otherwise(sha256, uri)
+        if near is not None or not uri.startswith("s3://") or n_lost >= GIVEN_UP:
+            return near
+        for ahead in uris[places[uri] : places[uri] + AHEAD]:
+            if ahead not in waiting and ahead.startswith("s3://"):
+                waiting[ahead] = pool.submit(get, ahead)
+        made = waiting[uri].result()
+        n_lost = n_lost + 1 if made is None else 0
+        return made
+
+    pool = ThreadPoolExecutor(FETCHERS, thread_name_prefix="fetch")
+    try:
+        yield picture
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
