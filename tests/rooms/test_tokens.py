@@ -70,3 +70,10 @@ def test_token_of_another_kind_is_refused() -> None:
     with pytest.raises(BadToken):
         read_token(QUESTION, write_token(QUESTION, "a"), int)
     assert read_token(QUESTION, write_token(QUESTION, 4), int) == 4
+
+
+@pytest.mark.parametrize("number", [1 << 63, 1 << 70])
+def test_a_number_that_no_row_has_is_refused(number: int) -> None:
+    """A token can be made by anybody; none of them reaches a database that cannot take its number."""
+    with pytest.raises(BadToken):
+        read_token(QUESTION, write_token(QUESTION, number))

@@ -40,8 +40,6 @@ _BLANKS = b" \t\r\n"
 _MARK = b"\xef\xbb\xbf"
 _LABELED = b',"cl-metadata":{"is_labeled":true}}'
 _UNLABELED = b',"cl-metadata":{"is_labeled":false}}'
-_TRACES = (b'"cl-', b'"errors"', b'"warnings"', b"\\u")
-"""Without any of these bytes, nothing was noted on a line."""
 
 
 def longest_line(limits: ManifestLimits) -> int:
@@ -98,7 +96,7 @@ class Judge:
             BadManifest: there was no line, nothing was JSON, or too many lines were left out.
         """
         if not self.n_lines:
-            raise BadManifest(None, "there are no lines in it", code="ERROR_EMPTY_MANIFEST")
+            raise BadManifest(None, "no JSON Lines were given", code="ERROR_EMPTY_MANIFEST")
         if not self._is_json:
             why = "these are no JSON Lines: one JSON object in UTF-8 a line is needed"
             raise BadManifest(None, why, code="ERROR_MANIFEST_INACCESSIBLE_OR_UNSUPPORTED_FORMAT")
@@ -126,7 +124,7 @@ class Judge:
         return EntryRow(found.uri, told, labels, frozenset(found.boxed), has_errors=bool(errors))
 
     def _gather(self, uri: str, labels: tuple[str, ...]) -> None:
-        bucket = parse_s3(uri).bucket
+        bucket = uri.split("/", 3)[2]
         check_bucket(self.bucket or bucket, bucket)
         self.bucket = bucket
         if not self.labels.issuperset(labels):
@@ -175,7 +173,8 @@ def plain(line: bytes) -> bytes:
 
 
 def _is_marked(line: bytes) -> bool:
-    return any(trace in line for trace in _TRACES)
+    """Whether something may have been noted on a line: it holds a key that notes have, or one that is spelled oddly."""
+    return b'"cl-' in line or b'"errors"' in line or b'"warnings"' in line or b"\\u" in line
 
 
 def _clean(line: dict[str, Json]) -> bool:

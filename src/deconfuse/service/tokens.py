@@ -24,6 +24,9 @@ MAX_LENGTH = 1024
 _DIGITS = 0x110000
 _DIGEST_BYTES = 9
 
+_NUMBERS = 1 << 63
+"""Numbers of rows are below this one; a database takes no larger ones, and anybody can write a token that holds one."""
+
 
 def write_token(question: Question, after: int | str) -> str:
     """The token for what follows `after`, a number from 0 on or a text of at most 300 characters."""
@@ -64,7 +67,9 @@ def _read(token: str) -> int | str | None:
     try:
         packed = urlsafe_b64decode(token.encode("ascii") + b"=" * (-len(token) % 4))
         number = int.from_bytes(packed[_DIGEST_BYTES + 1 :], "big")
-        return _to_text(number) if packed[_DIGEST_BYTES : _DIGEST_BYTES + 1] == b"t" else number
+        if packed[_DIGEST_BYTES : _DIGEST_BYTES + 1] == b"t":
+            return _to_text(number)
+        return number if number < _NUMBERS else None
     except ValueError:
         return None
 
