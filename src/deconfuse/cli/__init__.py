@@ -60,6 +60,10 @@ COMMANDS = {
     "convert": "deconfuse.cli.convert",
     "export": "deconfuse.cli.export",
     "cache": "deconfuse.cli.cache",
+    "serve": "deconfuse.cli.serve",
+    "credentials": "deconfuse.cli.credentials",
+    "bucket": "deconfuse.cli.bucket",
+    "worker": "deconfuse.cli.serve",
 }
 """Where each command lives, in the order in which a user meets them."""
 

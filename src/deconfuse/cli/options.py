@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 PLACE = click.Path(path_type=Path, allow_dash=True, readable=False)
 """A file or folder; whether it can be read is found out where it is read, with an exit code of its own."""
@@ -40,3 +44,26 @@ bucket_option = click.option(
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress, no warnings; only errors and the result.")
 
 force_option = click.option("--force", is_flag=True, help="Replace the output if it exists.")
+
+home_option = click.option(
+    "--home",
+    type=click.Path(path_type=Path, readable=False),
+    help="The directory of the service.  [default: $XDG_DATA_HOME/deconfuse]",
+)
+
+database_option = click.option(
+    "--database", metavar="URL", help="A PostgreSQL database.  [default: SQLite in the home]"
+)
+
+
+def given_of(*options: Mapping[str, Any]) -> dict[str, str]:
+    """The settings that these flags of the service say, by the names of their variables; later ones win.
+
+    A flag that was left out says nothing; --key is the certificate's.
+    """
+    given = {}
+    for name, value in (pair for several in options for pair in several.items()):
+        if value is not None and value is not False:
+            variable = "CERTIFICATE_KEY" if name == "key" else name.upper()
+            given[f"DECONFUSE_{variable}"] = "1" if value is True else str(value)
+    return given

@@ -10,6 +10,7 @@ server on the same database.
 from __future__ import annotations
 
 import base64
+import hmac
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import cast, get_args
@@ -29,6 +30,7 @@ __all__ = [
     "authenticate",
     "create_key",
     "first_key",
+    "holder",
     "list_keys",
     "revoke_key",
 ]
@@ -142,6 +144,19 @@ def authenticate(
     )
     assert key is not None
     return Caller(key.id, key.access), verified
+
+
+def holder(house: House, key_id: str, *, secret: str) -> Caller | None:
+    """Who shows the secret of a key itself; None where there is no such key, or its secret is another.
+
+    For protocols that have no signatures, such as HTTP's basic authentication. The comparison takes the same time
+    whatever is wrong.
+    """
+    with house.database.read() as rows:
+        key = registry.find_key(rows, key_id)
+    known = key.secret if key else "the secret of no key"
+    is_same = hmac.compare_digest(known.encode(), secret.encode("utf-8", "surrogatepass"))
+    return Caller(key.id, key.access) if key and is_same else None
 
 
 def _key_id(house: House) -> str:

@@ -1,0 +1,77 @@
+"""One connection: uvicorn's, with limits for the head of a request, which uvicorn takes at any length and speed."""
+
+from __future__ import annotations
+
+import asyncio
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+LARGEST_HEAD = 64 << 10
+"""Bytes of a request's first line and headers. S3 takes 8 KB of headers, and addresses with keys of 1,024 bytes."""
+
+HEAD_SECONDS = 20.0
+"""How long a connection may be open, or a request begun, without the end of its head."""
+
+
+class Connection(HttpToolsProtocol):
+    """A connection whose client must come to the point."""
+
+    _is_in_head = True
+    _n_head = 0
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for a head."""
+        super().connection_made(transport)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing more."""
+        self._have_head()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take in bytes; a head that has become too long ends the connection."""
+        if self._is_in_head and self._deadline is None:
+            self._expect_head()
+        super().data_received(data)
+        if self._is_in_head and not self.transport.is_closing():
+            self._n_head += len(data)
+            if self._n_head > LARGEST_HEAD:
+                self.send_400_response("The head of the request is too long.")
+
+    def on_message_begin(self) -> None:
+        """The parser has seen the first byte of a request."""
+        self._is_in_head, self._n_head = True, 0
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """The parser has seen a header."""
+        self._n_head += len(name) + len(value)
+        if self._n_head > LARGEST_HEAD:
+            raise ValueError("the head of the request is too long")  # the parser's error; answered with 400
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The parser has seen the end of a head."""
+        self._have_head()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The parser has seen the end of a request."""
+        super().on_message_complete()
+        self._is_in_head, self._n_head = True, 0
+
+    def _expect_head(self) -> None:
+        self._deadline = self.loop.call_later(HEAD_SECONDS, self._give_up)
+
+    def _have_head(self) -> None:
+        self._is_in_head = False
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _give_up(self) -> None:
+        self._deadline = None
+        if not self.transport.is_closing():
+            self.transport.close()

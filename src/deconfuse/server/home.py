@@ -1,0 +1,200 @@
+"""The home of a service: one directory, and what lies where in it.
+
+    HOME/deconfuse.db    the database, where that is SQLite (with -wal and -shm beside it while it is open)
+    HOME/blobs/          the bytes of objects, where they are kept here
+    HOME/identity        which database those bytes belong to
+    HOME/credentials     the first key, in the form of ~/.aws/credentials; only its owner may read it
+    HOME/address         where the last server from this home was reached, as JSON
+    HOME/lock            held by the server that is at work, where the database is SQLite
+
+Nothing else is written there, and nothing outside of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from deconfuse.engine.sinks import world_error
+from deconfuse.errors import Damaged, InUse, Invalid, NotFound, Unmet
+from deconfuse.service.house import House
+from deconfuse.store.objects import OWN_BUCKET, Conditions, read_all
+
+IDENTITY = "identity"
+"""The file, and the key of the object, that say which home and which database belong together."""
+
+_REMEDY = "--home, or DECONFUSE_HOME, names another directory"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a service is reached, and what clients must know to sign.
+
+    Attributes:
+        endpoint_url: of the API.
+        s3_endpoint_url: of the objects; the same, unless they are kept in another S3.
+        region: for which clients sign.
+    """
+
+    endpoint_url: str
+    s3_endpoint_url: str
+    region: str
+
+
+class Home:
+    """The directory of a service."""
+
+    def __init__(self, path: Path) -> None:
+        """Names the directory; nothing is looked at yet."""
+        self.path = path.absolute()
+
+    @property
+    def database_file(self) -> Path:
+        """The SQLite database."""
+        return self.path / "deconfuse.db"
+
+    @property
+    def database_url(self) -> str:
+        """Its address."""
+        return f"sqlite:///{self.database_file}"
+
+    @property
+    def credentials_file(self) -> Path:
+        """The file with the first key."""
+        return self.path / "credentials"
+
+    def make(self) -> None:
+        """Make the directory where it is missing; only its owner may look into it then.
+
+        Raises:
+            Invalid: its name cannot stand in the address of a database.
+            Denied: it cannot be made, or not be written.
+            Unavailable: the disk is full.
+        """
+        if "?" in str(self.path):
+            raise Invalid("home", f"{self.path} has a question mark in its name, which a database cannot have")
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Other users may not read the database even where they may look into the directory: it holds secrets.
+            os.close(os.open(self.path / "lock", os.O_CREAT | os.O_RDWR, 0o600))
+        except OSError as error:
+            raise world_error(error, self.path, _REMEDY) from error
+
+    def make_database_file(self) -> None:
+        """Make an empty database file that only its owner may read, unless there is one; raises as `make`."""
+        try:
+            os.close(os.open(self.database_file, os.O_CREAT | os.O_RDWR, 0o600))
+        except OSError as error:
+            raise world_error(error, self.database_file, _REMEDY) from error
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Be the only server of this home until the block ends, or the process does.
+
+        Raises:
+            InUse: another server is at work here.
+            Denied, Unavailable: the lock cannot be had.
+        """
+        try:
+            import fcntl
+        except ImportError:  # a system without such locks
+            yield
+            return
+        path = self.path / "lock"
+        with contextlib.ExitStack() as stack:
+            try:
+                file = stack.enter_context(path.open("r+"))
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                file.truncate()
+                file.write(f"{os.getpid()}\n")
+                file.flush()
+            except BlockingIOError:
+                who = path.read_text().strip()
+                raise InUse(
+                    f"another server{f' (process {who})' if who else ''} is at work in {self.path}; stop it, or give "
+                    "this one a --home of its own. Several servers can share a PostgreSQL database"
+                ) from None
+            except OSError as error:
+                raise world_error(error, path, _REMEDY) from error
+            yield
+
+    def check_objects(self, house: House) -> None:
+        """Return, if the house's objects can be used.
+
+        Objects in this home must belong to the database in use; new ones do from now on. A server could not go on
+        otherwise: blobs that its database does not name would look like leftovers.
+
+        Raises:
+            Damaged: they belong to another database.
+            NotFound: the bucket of an S3 store is not there.
+            Denied, Unavailable: the home, the database or the store cannot be used.
+        """
+        if house.local is None:
+            house.objects.list_objects(OWN_BUCKET, limit=1)
+            return
+        file = self.path / IDENTITY
+        objects = house.objects
+        try:
+            kept = file.read_text().strip() if file.exists() else ""
+        except OSError as error:
+            raise world_error(error, file) from error
+        try:
+            named = read_all(objects, OWN_BUCKET, IDENTITY, limit_bytes=1024).decode()
+        except NotFound:
+            if kept:
+                why = f"its objects belong to another database than the one in use; see {file}"
+                raise Damaged(str(self.path), why) from None
+            with contextlib.suppress(Unmet):  # another server of a shared home was first
+                objects.put(
+                    OWN_BUCKET, IDENTITY, secrets.token_hex(16).encode(), conditions=Conditions(if_none_match=("*",))
+                )
+            named = read_all(objects, OWN_BUCKET, IDENTITY, limit_bytes=1024).decode()
+        except Damaged as error:
+            why = "the database in use names objects that are not here; restore blobs and database together"
+            raise Damaged(str(self.path), why) from error
+        if kept and kept != named:
+            raise Damaged(str(self.path), f"its objects belong to another database than the one in use; see {file}")
+        if not kept:
+            self._write(file, named + "\n")
+
+    def write_credentials(self, text: str) -> None:
+        """Keep the first key; raises as `make`."""
+        self._write(self.credentials_file, text)
+
+    def read_credentials(self) -> str:
+        """What was kept of the first key; "" where nothing was."""
+        try:
+            return self.credentials_file.read_text()
+        except (OSError, UnicodeDecodeError):
+            return ""
+
+    def write_address(self, address: Address) -> None:
+        """Remember where the server is reached; raises as `make`."""
+        self._write(self.path / "address", json.dumps(asdict(address)) + "\n")
+
+    def read_address(self) -> Address | None:
+        """Where the last server from this home was reached; None where there was none."""
+        try:
+            return Address(**json.loads((self.path / "address").read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def _write(self, path: Path, text: str) -> None:
+        """Write a file that appears whole, and that only its owner may read."""
+        partial = path.with_name(f"{path.name}.partial-{secrets.token_hex(4)}")
+        try:
+            descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise world_error(error, path, _REMEDY) from error
