@@ -107,6 +107,15 @@ def test_what_may_pass_is_tried_again(database: Database, error: Exception) -> N
     assert last.message == told[0]
 
 
+def test_a_job_that_must_be_done_fails_only_when_its_subject_is_gone(database: Database) -> None:
+    """With 0 attempts everything else is tried again."""
+    found = {}
+    for error in (BadData("no"), Stale("moved"), NotFound("version", "1")):
+        found[type(error)] = perform(database, a_job(database, n_attempts=5), stumble(error), attempts=0).status
+
+    assert found == {BadData: "WAITING", Stale: "WAITING", NotFound: "FAILED"}
+
+
 def test_its_subject_fails_with_it_in_one_transaction(database: Database) -> None:
     """A version whose job fails is told so at the same moment."""
     version = a_version(database, a_project(database))

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from deconfuse.errors import DeconfuseError, Stale, Unavailable
+from deconfuse.errors import DeconfuseError, NotFound, Stale, Unavailable
 from deconfuse.store import registry
 from deconfuse.store.database import Database, to_ms
 from deconfuse.store.registry import Job, Rows
@@ -43,7 +43,8 @@ class Task:
         perform: does the job; its last transaction calls `Heart.end`. It must bear being killed at any moment and
             begun again.
         fail: writes into the transaction what becomes of the job's subject when it cannot be done, and why.
-        attempts: after so many the job fails; 0 means as often as it takes.
+        attempts: after so many the job fails; 0 means as often as it takes, whatever goes wrong, unless what it is
+            about is not found.
         is_child: whether it runs in a process of its own, and not in a thread of the server.
     """
 
@@ -229,7 +230,10 @@ def stumble(heart: Heart, task: Task, error: Exception, pauses: Sequence[float])
     """What becomes of a job whose work raised `error`; see `PAUSES_SECONDS` for `pauses`."""
     if heart.is_lost:
         return
-    if isinstance(error, DeconfuseError) and not isinstance(error, Unavailable) and not heart.is_stopping:
+    is_final = isinstance(error, DeconfuseError) and not isinstance(error, Unavailable)
+    if not task.attempts and not isinstance(error, NotFound):
+        is_final = False  # it must be done, and what it is about is there
+    if is_final and not heart.is_stopping:
         message = str(error)
         settle(heart, lambda: fail(heart, task, message))
         return
