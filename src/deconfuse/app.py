@@ -312,7 +312,8 @@ def _open_images(
 
 def _once(load: Callable[[], Backbone]) -> Callable[[], Backbone]:
     """`load`, called at the first use only, whoever uses it at the same time."""
-    turn, kept = threading.Lock(), list[Backbone]()
+    turn = threading.Lock()
+    kept: list[Backbone] = []
 
     def get() -> Backbone:
         with turn:
