@@ -16,7 +16,7 @@ import itertools
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -35,8 +35,22 @@ try:
     from deconfuse.service.work import tasks
 except ImportError:
 
-    def tasks(house):
-        return {}
+    def tasks(house: House) -> Any:
+        """Until the service says it itself."""
+        import functools
+
+        from deconfuse.engine.runner import Task
+        from deconfuse.service import datasets, versions
+
+        kinds = {"create-dataset": datasets, "delete-dataset": datasets, "distribute": datasets, "train": versions,
+                 "start-version": versions, "delete-version": versions, "copy-version": versions}  # fmt: skip
+        return {
+            kind: Task(
+                functools.partial(getattr(room, "perform_" + kind.replace("-", "_")), house),
+                functools.partial(getattr(room, "fail_" + kind.replace("-", "_")), house),
+            )
+            for kind, room in kinds.items()
+        }
 
 
 from deconfuse.store.registry import Job
@@ -57,8 +71,8 @@ class Doors:
         """Doors to `house`."""
         self.house = house
         self.faults: list[Exception] = []
-        self.api = Api(house, report=lambda _, error: self.faults.append(error))
-        self.gateway = _gateway(house)
+        self.api = Api(house, report=self._keep)
+        self.gateway = _gateway(house, self._keep)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -67,6 +81,9 @@ class Doors:
             await self.api.answer(exchange)
         else:
             await self.gateway.answer(exchange)
+
+    def _keep(self, _: Exchange, error: Exception) -> None:
+        self.faults.append(error)
 
 
 class Service:
@@ -124,9 +141,9 @@ def served(house: House, **runner: Any) -> Iterator[Service]:
 
 
 @contextmanager
-def in_process(house: House) -> Iterator[Service]:
-    """The doors of `house` without a socket, with work done by threads."""
-    with working(house) as house:
+def in_process(house: House, *, is_idle: bool = False) -> Iterator[Service]:
+    """The doors of `house` without a socket, with work done by threads; in an idle house every job waits for ever."""
+    with nullcontext(house) if is_idle else working(house) as house:
         doors = Doors(house)
         service = Service(doors, "http://deconfuse.local", hand_over=lambda request, **_: _handed_over(doors, request))
         try:
@@ -249,9 +266,9 @@ class _Raw(io.BytesIO):
             yield data
 
 
-def _gateway(house: House) -> Any:
+def _gateway(house: House, report: Callable[[Exchange, Exception], None]) -> Any:
     try:
         from deconfuse.gateway.endpoint import Gateway
     except ImportError:
         return None
-    return Gateway(house, domain="localhost")
+    return Gateway(house, domain="localhost", report=report)

@@ -18,16 +18,7 @@ from typing import Any
 
 from deconfuse.errors import Invalid
 from deconfuse.names import dataset_kind
-from deconfuse.service import projects
-
-try:
-    from deconfuse.service import datasets
-except ImportError:
-    datasets = None  # type: ignore[assignment]
-try:
-    from deconfuse.service import versions
-except ImportError:
-    versions = None  # type: ignore[assignment]
+from deconfuse.service import datasets, projects, versions
 from deconfuse.service.house import House
 from deconfuse.service.objects import ObjectAddress
 
@@ -58,8 +49,7 @@ def _describe_projects(house: House, asked: Members) -> Members:
     found, token = projects.list_projects(
         house,
         names=tuple(asked.get("ProjectNames", ())),
-        # Where nothing is said, AWS lists projects of Custom Labels only.
-        features=tuple(asked.get("Features", ("CUSTOM_LABELS",))),
+        features=tuple(asked.get("Features", ())),
         **_page(asked),
     )
     described = [_project(house, project, members) for project, members in found]
