@@ -40,6 +40,7 @@ from deconfuse.formats.evaluation import EvaluationSummary, read_summary
 from deconfuse.formats.manifest import Entry, read_manifest
 from deconfuse.names import parse_s3
 from deconfuse.service.house import House
+from deconfuse.service.lines import longest_line
 from deconfuse.service.objects import ObjectAddress, client_objects
 from deconfuse.service.results import (
     FILES,
@@ -306,9 +307,8 @@ def _chunks(file: IO[bytes]) -> Iterator[bytes]:
 def _entries(house: House, version: Version, side: Split, *, is_divided: bool) -> list[Entry]:
     name = TRAIN_NAME if side == "train" else TEST_NAME
     limits = house.limits.manifest
-    longest = 4 * limits.max_line_length + 4 if limits.max_line_length else limits.max_bytes or 1 << 30
     with house.objects.get(OWN_BUCKET, own_key(version.id, name)) as content:
-        lines = lines_of(content, longest_bytes=longest)
+        lines = lines_of(content, longest_bytes=longest_line(limits))
         entries = list(read_manifest(lines, limits=limits, split=side if is_divided else None))
     if not entries:
         what = "training" if side == "train" else "test"

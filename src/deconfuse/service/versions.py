@@ -113,7 +113,7 @@ def create_version(
         _check_feature(project, given)
         found = registry.list_datasets(rows, [project.id])[project.id]
         datasets: dict[str, Dataset] = {dataset.kind: dataset for dataset in found}
-        has_assets = (training, testing, auto_create) != (None, None, None)
+        has_assets = training is not None or testing is not None or auto_create is True
         _check_data(rows, datasets, training, testing, auto_create=auto_create, has_assets=has_assets)
         splits = auto_create is True or (not has_assets and "test" not in datasets)
         kept = Given(output[1], training, testing, splits, dict(given))
