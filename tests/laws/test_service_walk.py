@@ -1,30 +1,22 @@
-"""The use cases in any order: a plain dictionary beside the house says what must be told.
+"""Projects, policies, tags and keys in any order: a plain dictionary beside the house says what must be told.
 
 Whatever is asked, legal or not: an error is one of ours and one that AWS's model declares for the operation, and it
-changes nothing; what is done is seen in the lists. Long work is done inline, or by the way when the walk comes to it;
-trainings are ended by hand.
+changes nothing; what is done is seen in the lists.
 """
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 
 from deconfuse.errors import (
     AlreadyExists,
     BadPolicy,
     BadRevision,
     BadToken,
-    DeconfuseError,
     InUse,
     Invalid,
     LimitExceeded,
@@ -32,102 +24,20 @@ from deconfuse.errors import (
     QuotaExceeded,
 )
 from deconfuse.service import keys, projects
-from deconfuse.store.schema import METADATA
-from deconfuse.wire.faults import code_of
-from deconfuse.wire.shapes import load_service
-from houses import make_house
+from walks import Home, Walk
 
 NAMES = ("a", "b", "c", "d")
-MAX_PROJECTS, MAX_POLICIES, MAX_TAGS = 3, 2, 200
-NOWHERE = "arn:aws:rekognition:us-east-1:123456789012:project/a/1"
-ELSEWHERE = "arn:aws:rekognition:eu-west-1:123456789012:project/a/1893553445680"
+MAX_PROJECTS, MAX_POLICIES = 3, 2
 POLICY = (
     '{"Version":"2012-10-17","Statement":{"Effect":"Deny","Principal":"*",'
     '"Action":"rekognition:CopyProjectVersion","Resource":"*"}}'
 )
 
 
-@cache
-def declared(operation: str) -> frozenset[str]:
-    """The codes of the errors that AWS's model lets an operation raise."""
-    return load_service("rekognition").operations[operation].errors
-
-
-@dataclass
-class Home:
-    """What the dictionary remembers of a project."""
-
-    name: str
-    arn: str
-    policies: dict[str, tuple[str, str]] = field(default_factory=dict)
-
-
-class Walk(RuleBasedStateMachine):
-    """What all walks share: a house, and how something is asked of it."""
-
-    def __init__(self) -> None:
-        """Begins with an empty house."""
-        super().__init__()
-        self.leaving = ExitStack()
-        folder = self.leaving.enter_context(tempfile.TemporaryDirectory())
-        limits = {"projects": MAX_PROJECTS, "policies": MAX_POLICIES}
-        self.house = make_house(Path(folder), **limits)
-        self.leaving.callback(self.house.database.close)
-        self.homes: dict[str, Home] = {}
-        self.gone: list[str] = [NOWHERE, ELSEWHERE]
-        self.tags: dict[str, dict[str, str]] = {}
-
-    def teardown(self) -> None:
-        """Leave nothing on the disk."""
-        self.leaving.close()
-
-    def ask(self, operation: str, act: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-        """What `act` gives, or the class of the error that it raises, which `operation` declares."""
-        before = self.everything()
-        try:
-            return act(self.house, *arguments, **named)
-        except DeconfuseError as error:
-            assert code_of(error) in declared(operation), f"{operation} does not declare {error!r}"
-            assert before == self.everything(), f"{operation} raised {error!r} and changed something"
-            return type(error)
-
-    def everything(self) -> list[list[Any]]:
-        """Every row of the database but those of jobs."""
-        with self.house.database.read() as rows:
-            tables = [table for table in METADATA.sorted_tables if table.name != "jobs"]
-            return [[tuple(row) for row in rows.execute(table.select())] for table in tables]
-
-    def some_arn(self, data: st.DataObject) -> str:
-        """The ARN of a project, seldom of one that is not there."""
-        arns = [home.arn for home in self.homes.values()]
-        return data.draw(st.sampled_from([*arns, *arns, *arns, *self.gone[-2:], NOWHERE]))
-
-    def some_thing(self, data: st.DataObject) -> str:
-        """The ARN of anything that can have tags, seldom of nothing."""
-        return data.draw(st.sampled_from([*self.tags, *self.tags, *self.gone]))
-
-    def home(self, arn: str) -> Home | None:
-        """What is remembered of the project with this ARN."""
-        return next((home for home in self.homes.values() if home.arn == arn), None)
-
-    def pages(self, data: st.DataObject, operation: str, act: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-        """The items of a whole list, asked for in pages of some size; the class of an error, if there is one."""
-        found: list[Any] = []
-        limit, token = data.draw(st.integers(1, 3)), data.draw(st.sampled_from([None, ""]))
-        while True:
-            result = self.ask(operation, act, *arguments, **named, limit=limit, token=token)
-            if isinstance(result, type):
-                return result
-            items, token = result
-            assert len(items) <= limit
-            found += items
-            if token is None:
-                return found
-            assert len(items) == limit
-
-
 class ProjectsWalk(Walk):
     """Projects, policies, tags and keys."""
+
+    LIMITS: ClassVar[dict[str, int]] = {"projects": MAX_PROJECTS, "policies": MAX_POLICIES}
 
     def __init__(self) -> None:
         """Begins with one key and nothing else."""
@@ -150,7 +60,7 @@ class ProjectsWalk(Walk):
             assert result is LimitExceeded
         else:
             arn = str(projects.project_arn(self.house, result))
-            assert arn not in self.gone
+            assert arn not in self.gone["project"]
             self.homes[name] = Home(name, arn)
             self.tags[arn] = tags
 
@@ -165,7 +75,7 @@ class ProjectsWalk(Walk):
         else:
             assert result == "DELETING"
             del self.homes[home.name], self.tags[arn]
-            self.gone.append(arn)
+            self.gone["project"].append(arn)
 
     @rule(data=st.data(), name=st.sampled_from([*"xyz", "x y"]), is_good=st.sampled_from([True, True, False]))
     def put_policy(self, data: st.DataObject, name: str, is_good: bool) -> None:
@@ -207,6 +117,10 @@ class ProjectsWalk(Walk):
         else:
             assert result is None
             del home.policies[name]
+
+    def some_thing(self, data: st.DataObject) -> str:
+        """The ARN of anything that can have tags, seldom of nothing."""
+        return data.draw(st.sampled_from([*self.tags, *self.tags, *self.gone["project"]]))
 
     @rule(data=st.data(), keys=st.lists(st.sampled_from(["a", "b", "aws:c"]), max_size=2, unique=True))
     def tag(self, data: st.DataObject, keys: list[str]) -> None:
