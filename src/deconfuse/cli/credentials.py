@@ -20,9 +20,7 @@ _endpoint_option = click.option(
 )
 
 
-@click.group(
-    invoke_without_command=True, short_help="Print a key of the service, ready to be pasted; make and revoke keys."
-)
+@click.group(invoke_without_command=True, short_help="Print a key of the service, ready to be pasted.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="env", show_default=True)
 @click.option("--key-id", metavar="ID", help="Which key.  [default: the first one]")
 @_endpoint_option

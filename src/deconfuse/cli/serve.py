@@ -70,7 +70,8 @@ def serve(**options: Any) -> None:
     """
     from deconfuse import caretaker
 
-    caretaker.serve(given_of(options), ready=_tell)
+    caretaker.serve(given_of(options), ready=lambda started: _tell(started, home=options["home"]))
+    say("stopped")
 
 
 @click.command(hidden=True)
@@ -83,17 +84,18 @@ def worker(job: int, name: str) -> None:
     caretaker.work(job, worker=name)
 
 
-def _tell(started: Started) -> None:
+def _tell(started: Started, *, home: Path | None) -> None:
+    import shlex
+
     from deconfuse.names import VERSION
 
+    again = "deconfuse credentials" + (f" --home {shlex.quote(str(home))}" if home else "") + " --format"
     say(f"deconfuse {VERSION} listens on {started.address}")
     say(f"home: {started.home}")
     if started.is_open_to_others:
-        say("note: without TLS others on the way can read everything; put a proxy that encrypts in front")
+        say("note: without TLS whoever is on the way can read everything; put a proxy that encrypts in front")
     if started.first_key is None:
-        say('keys: eval "$(deconfuse credentials --format env)", or --format aws-config for ~/.aws/config')
+        say(f'keys: eval "$({again} env)", or {again} aws-config')
         return
-    kept = f"# The first key, kept in {started.home / 'credentials'} too. Paste this into a shell;\n"
-    show(
-        f"{kept}# `deconfuse credentials --format aws-config` prints a profile for ~/.aws/config.\n{started.first_key}"
-    )
+    head = f"# The first key, kept in {started.home / 'credentials'} too. Paste this into a shell;\n"
+    show(f"{head}# `{again} aws-config` prints a profile for ~/.aws/config.\n{started.first_key}")

@@ -90,7 +90,7 @@ class Application:
         Args:
             house: what stands behind them.
             api: the API's door.
-            gateway: the door of S3; `ClosedGateway` where the store is somebody else's.
+            gateway: the door of S3.
             domain: the name below which a bucket may be a host name.
             cors_origins: whose pages may use the service; "*" is anybody's.
             is_metrics_open: whether this machine sees /metrics without a key.
@@ -246,29 +246,6 @@ class Application:
             "key": exchange.key_id,
         }
         REQUESTS.info("request", extra={"fields": fields})
-
-
-class ClosedGateway:
-    """The door of S3 where objects are kept in somebody else's: it says so to whoever has a key."""
-
-    def __init__(self, house: House, *, domain: str) -> None:
-        """Knows who may be told, and below which `domain` buckets are host names."""
-        self._house = house
-        self._domain = domain
-
-    async def answer(self, exchange: Exchange) -> None:
-        """Refuse the request: 501, or 403 to those without a key."""
-        await _refuse(exchange, await run_sync(self._reason, exchange))
-
-    def _reason(self, exchange: Exchange) -> Exception:
-        bucket = virtual_bucket(exchange.host, self._domain)
-        try:
-            caller, _ = keys.authenticate(self._house, exchange.request, services={"s3"}, body=None, host_bucket=bucket)
-        except errors.DeconfuseError as error:
-            return error
-        exchange.key_id = caller.key_id
-        why = "objects are kept in another S3 here; give the client the address of that and a key of it"
-        return errors.NotBuilt("operation", why)
 
 
 def _is_signed(exchange: Exchange) -> bool:
