@@ -1,6 +1,6 @@
 """Builders of trained versions for tests: images in a bucket, datasets over them, jobs performed on the spot.
 
-a_shop(house)                              a project with images, a training and a test dataset, and a bucket for results
+a_shop(house)                              a project with images, two datasets, and a bucket for results
 put_images(house, {"leaf": 4})             JPEG images in the bucket "photos"; the lines of a manifest over them
 a_filled_dataset(house, project, "train", lines)
 perform_all(house)                         does every waiting job, as a worker would
