@@ -5,14 +5,13 @@ with served(house) as service:            uvicorn in a thread, on 127.0.0.1 and 
     service.client("s3", key=other)       with another key
 with in_process(house) as service:        the same without a socket: the client's requests are handed to the doors
 
-`Doors(house)` is the ASGI application of both: API, gateway, and the runner's threads for jobs.
+`Doors(house)` is the ASGI application; jobs are done by threads, or by child processes where a command is given.
 """
 
 from __future__ import annotations
 
 import asyncio
 import io
-import itertools
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -28,59 +27,33 @@ from botocore.config import Config
 
 from deconfuse.asgi import Exchange, Receive, Scope, Send
 from deconfuse.engine.runner import Runner
+from deconfuse.gateway.endpoint import Gateway
+from deconfuse.server.application import Application
 from deconfuse.service import keys
 from deconfuse.service.house import House
-
-try:
-    from deconfuse.service.work import tasks
-except ImportError:
-
-    def tasks(house: House) -> Any:
-        """Until the service says it itself."""
-        import functools
-
-        from deconfuse.engine.runner import Task
-        from deconfuse.service import datasets, versions
-
-        kinds = {"create-dataset": datasets, "delete-dataset": datasets, "distribute": datasets, "train": versions,
-                 "start-version": versions, "delete-version": versions, "copy-version": versions}  # fmt: skip
-        return {
-            kind: Task(
-                functools.partial(getattr(room, "perform_" + kind.replace("-", "_")), house),
-                functools.partial(getattr(room, "fail_" + kind.replace("-", "_")), house),
-            )
-            for kind, room in kinds.items()
-        }
-
-
+from deconfuse.service.work import tasks
 from deconfuse.store.registry import Job
-from deconfuse.wire.endpoint import Api, is_for_api
-
-_NUMBERS = itertools.count(1)
+from deconfuse.wire.endpoint import Api
 
 
 class Doors:
-    """An ASGI application: what concerns the API goes to it, everything else to the gateway.
+    """The application of the service, with the errors of our own that its doors met.
 
     Attributes:
         house: what stands behind the doors.
-        faults: errors of our own that were met, in order; a test that expects none asserts that it is empty.
+        faults: those errors, in order; a test that expects none asserts that it is empty.
     """
 
     def __init__(self, house: House) -> None:
         """Doors to `house`."""
         self.house = house
         self.faults: list[Exception] = []
-        self.api = Api(house, report=self._keep)
-        self.gateway = _gateway(house, self._keep)
+        api, gateway = Api(house, report=self._keep), Gateway(house, domain="localhost", report=self._keep)
+        self._application = Application(house, api=api, gateway=gateway)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        exchange = Exchange(scope, receive, send, request_id=f"request-{next(_NUMBERS)}")
-        if is_for_api(exchange.request) or self.gateway is None:
-            await self.api.answer(exchange)
-        else:
-            await self.gateway.answer(exchange)
+        await self._application(scope, receive, send)
 
     def _keep(self, _: Exchange, error: Exception) -> None:
         self.faults.append(error)
@@ -264,11 +237,3 @@ class _Raw(io.BytesIO):
     def stream(self, **_: Any) -> Iterator[bytes]:
         while data := self.read(65536):
             yield data
-
-
-def _gateway(house: House, report: Callable[[Exchange, Exception], None]) -> Any:
-    try:
-        from deconfuse.gateway.endpoint import Gateway
-    except ImportError:
-        return None
-    return Gateway(house, domain="localhost", report=report)
