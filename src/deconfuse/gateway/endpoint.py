@@ -118,10 +118,7 @@ class Gateway:
         except Gone:
             return
         except Exception as error:
-            status, _ = code(error)
-            if status == 500:
-                self._report(exchange, error)
-            if exchange.status:
+            if exchange.status:  # content was cut short, which only the server can tell, by closing the connection
                 raise
             await self._refuse(exchange, error)
 
@@ -130,6 +127,7 @@ class Gateway:
         request = exchange.request
         bucket = virtual_bucket(exchange.host, self._domain)
         caller, verified = keys.authenticate(self.house, request, services=("s3",), body=None, host_bucket=bucket)
+        exchange.key_id = caller.key_id
         exchange.key_id = caller.key_id
         buckets(self.house)
         call = route(
@@ -140,6 +138,7 @@ class Gateway:
             host=exchange.host,
             domain=self._domain,
         )
+        exchange.operation = call.operation
         exchange.operation = call.operation
         if call.operation not in READS:
             caller.check_may_write()
@@ -225,12 +224,10 @@ class Gateway:
 
     async def _refuse(self, exchange: Exchange, error: Exception) -> None:
         request = exchange.request
-        answer = fault(
-            error,
-            method=request.method,
-            resource=request.raw_path.decode("latin-1"),
-            request_id=exchange.request_id,
-        )
+        if code(error)[0] == 500:
+            self._report(exchange, error)
+        resource = request.raw_path.decode("latin-1")
+        answer = fault(error, method=request.method, resource=resource, request_id=exchange.request_id)
         await exchange.answer(answer.status, answer.headers, answer.body)
 
     async def _in_thread(self, work: Callable[[Unpack[Arguments]], T], *arguments: *Arguments) -> T:
