@@ -34,6 +34,10 @@ def declared(operation: str) -> frozenset[str]:
     return load_service("rekognition").operations[operation].errors
 
 
+Images = dict[str, str]
+"""Label by image, in the order in which the lines came."""
+
+
 @dataclass
 class Home:
     """What is remembered of a project.
@@ -47,8 +51,35 @@ class Home:
     name: str
     arn: str
     policies: dict[str, tuple[str, str]] = field(default_factory=dict)
-    lots: dict[str, Any] = field(default_factory=dict)
-    models: dict[str, Any] = field(default_factory=dict)
+    lots: dict[str, Lot] = field(default_factory=dict)
+    models: dict[str, Model] = field(default_factory=dict)
+
+
+@dataclass
+class Lot:
+    """What is remembered of a dataset; `source` is the manifest or the dataset that it is made of."""
+
+    id: int
+    arn: str
+    home: Home
+    kind: str
+    status: str
+    images: Images = field(default_factory=dict)
+    source: str | Lot | None = None
+
+
+@dataclass
+class Model:
+    """What is remembered of a version; `source` is the one that it is a copy of."""
+
+    id: int
+    arn: str
+    home: Home
+    name: str
+    status: str
+    output: str
+    source: Model | None = None
+    is_gone: bool = False
 
 
 class Walk(RuleBasedStateMachine):
@@ -85,10 +116,10 @@ class Walk(RuleBasedStateMachine):
         assert before == self.everything(), f"{operation} raised {error!r} and changed something"
         return type(error)
 
-    def everything(self) -> list[list[Any]]:
+    def everything(self) -> list[Any]:
         """Every row of the database."""
         with self.house.database.read() as rows:
-            return [[tuple(row) for row in rows.execute(table.select())] for table in METADATA.sorted_tables]
+            return [rows.exec_driver_sql(f"SELECT * FROM {table.name}").all() for table in METADATA.sorted_tables]
 
     def some_arn(self, data: st.DataObject) -> str:
         """The ARN of a project, seldom of one that is not there."""
