@@ -49,6 +49,7 @@ class Cloud:
     asked: list[tuple[str, Any]] = field(default_factory=list)
     agents: set[str] = field(default_factory=set)
     cut_short: bool = False
+    only_by_name: bool = False
     delay: float = 0.0
 
     def project(self, name: str) -> list[dict[str, Any]]:
@@ -134,6 +135,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif operation in cloud.faults:
             status, code, message = cloud.faults[operation]
             self._json(status, {"__type": code, "Code": code, "Message": message})
+        elif operation == "DescribeProjects" and cloud.only_by_name and not asked.get("ProjectNames"):
+            self._json(400, {"__type": "AccessDeniedException", "Message": "not all of them"})
         elif operation == "DescribeProjects":
             names = asked.get("ProjectNames") or [*cloud.projects]
             found = [

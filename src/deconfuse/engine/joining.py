@@ -140,6 +140,9 @@ def _joined(counted: Counted, judged: JudgedSnapshot) -> Evaluation:
     summed = counted.matrix.align(verdicts.labels)
     assert isinstance(summed, ConfusionMatrix)
     if _is_same(counted, verdicts.matrix("highest")):
+        # Equal counts are equal images. An image whose highest score is not listed is said to be its true label, which
+        # no image leaves, or a label with a lower threshold than that of the unlisted one: such errors all go one way
+        # and cannot make up for each other.
         found = _snapshot_leads(judged, counted.notes)
         return replace(found, kind="summary")
     alone = replace(counted_evaluation(counted, title="", is_summary=True), notes=(*counted.notes, *judged.notes))

@@ -15,7 +15,7 @@ from __future__ import annotations
 import difflib
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, BinaryIO
@@ -171,7 +171,8 @@ class Remote:
         call = _get_object(address)
         with self._translated(call):
             answer = self._s3.get_object(**_place(address))
-        with answer["Body"] as body:
+        # Entered by itself, the body would give the socket beneath it, which does not count what arrives.
+        with closing(answer["Body"]) as body:
             yield io.BufferedReader(_Body(self, call, body), CHUNK_BYTES)
 
     def read(self, address: ObjectAddress, *, limit: int) -> bytes:
@@ -225,13 +226,18 @@ class Remote:
         """Every item of a paginated answer."""
         with self._translated(call):
             pages = iter(self._rekognition.get_paginator(_snake(call.name)).paginate(**asked))
+        stranger = Invalid("--endpoint-url", f"{self._address(call)} answers, but not as Amazon Rekognition does")
         while True:
-            with self._translated(call):
-                page = next(pages, None)
+            try:
+                with self._translated(call):
+                    page = next(pages, None)
+            except (AttributeError, TypeError, UnicodeDecodeError) as error:
+                # botocore does not look at what it is given before it takes it apart.
+                raise stranger from error
             if page is None:
                 return
             if not isinstance(page.get(member), list):
-                raise Invalid("--endpoint-url", f"{self._address(call)} answers, but not as Amazon Rekognition does")
+                raise stranger
             yield from page[member]
 
     @contextmanager
