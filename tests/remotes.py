@@ -51,6 +51,11 @@ class Cloud:
     cut_short: bool = False
     only_by_name: bool = False
     delay: float = 0.0
+    client: Any = None
+
+    def empty(self) -> None:
+        """Know nothing any more, and answer as at the beginning."""
+        self.__dict__.update(Cloud(self.url).__dict__)
 
     def project(self, name: str) -> list[dict[str, Any]]:
         """A project, made if it is not there: its versions, the newest first."""

@@ -26,7 +26,7 @@ from deconfuse.errors import (
     TooFast,
     Unavailable,
 )
-from remotes import OUTPUT, Cloud, aws_variables, project_arn, stub_cloud, version_arn
+from remotes import OUTPUT, REGION, Cloud, aws_variables, project_arn, stub_cloud, version_arn
 from verdicts import judged_model
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "aws"
@@ -35,12 +35,26 @@ SUMMARY_KEY = "out/EvaluationResultSummary-rooms-1.json"
 SNAPSHOT_KEY = "out/TestingGroundTruth-rooms-1.json"
 
 
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cloud, Remote]]:
+    """A stub of AWS and one client of it, since making a client takes longer than most tests."""
+    with pytest.MonkeyPatch.context() as monkeypatch, stub_cloud() as known:
+        set_user(monkeypatch, tmp_path_factory.mktemp("user"))
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+        remote = open_remote(endpoint_url=known.url)
+        known.objects["b", "k"] = b""
+        list(remote.projects())
+        remote.read(ObjectAddress("b", "k"), limit=1)
+        yield known, remote
+
+
 @pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cloud]:
-    """A stub of AWS, and a user with keys and without a configuration."""
+def cloud(service: tuple[Cloud, Remote], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cloud:
+    """The stub, empty, and a user with keys and without a configuration."""
     set_user(monkeypatch, tmp_path)
-    with stub_cloud() as known:
-        yield known
+    service[0].empty()
+    service[0].client = service[1]
+    return service[0]
 
 
 @pytest.fixture
@@ -70,7 +84,9 @@ def looked(
     cloud: Cloud, project: str = "rooms", version: str | None = "1", *, remote: Remote | None = None, **options: Any
 ) -> Evaluation:
     """The evaluation of a version of the stub."""
-    remote = remote or asked(cloud)
+    if remote is None:
+        remote = cloud.client
+        remote.region = REGION
     return read_trained(remote, find_trained(remote, project, version), **options)
 
 
@@ -293,7 +309,7 @@ def test_only_one_version_of_an_object_is_read(rooms: Cloud) -> None:
     """A version of the object that the service names is asked for."""
     described = rooms.projects["rooms"][0]
     described["EvaluationResult"]["Summary"]["S3Object"]["Version"] = "abc"
-    trained = find_trained(asked(rooms), "rooms", "1")
+    trained = find_trained(rooms.client, "rooms", "1")
 
     assert trained.summary == ObjectAddress(OUTPUT, SUMMARY_KEY, "abc")
     assert looked(rooms).n_images == 60
@@ -338,7 +354,6 @@ REFUSALS: list[tuple[str, int, str, type[DeconfuseError], str]] = [
 @pytest.mark.parametrize(("operation", "status", "code", "kind", "expected"), REFUSALS)
 def test_every_refusal_has_its_error_and_its_sentence(
     rooms: Cloud,
-    monkeypatch: pytest.MonkeyPatch,
     operation: str,
     status: int,
     code: str,
@@ -346,7 +361,6 @@ def test_every_refusal_has_its_error_and_its_sentence(
     expected: str,
 ) -> None:
     """The call, what it needs, and what the service said."""
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     rooms.fault(operation, status, code)
 
     with pytest.raises(kind) as error:
@@ -360,7 +374,7 @@ def test_a_busy_service_is_asked_again(rooms: Cloud) -> None:
     rooms.fault("DescribeProjects", 400, "ThrottlingException")
 
     with pytest.raises(TooFast):
-        looked(rooms)
+        looked(rooms, remote=asked(rooms))
     assert rooms.count("DescribeProjects") == 3
 
 
@@ -418,7 +432,7 @@ def test_a_body_that_breaks_off(rooms: Cloud) -> None:
 
 def test_large_objects_are_not_read(rooms: Cloud) -> None:
     """A limit holds for what is kept in memory."""
-    remote = asked(rooms)
+    remote = rooms.client
     address = ObjectAddress(OUTPUT, SUMMARY_KEY)
     size = len(rooms.objects[OUTPUT, SUMMARY_KEY])
 
@@ -431,13 +445,13 @@ def test_large_objects_are_not_read(rooms: Cloud) -> None:
 def test_an_image_elsewhere_is_not_fetched(rooms: Cloud, uri: str) -> None:
     """Only addresses in S3 are asked for."""
     with pytest.raises(Invalid):
-        asked(rooms).read_image(uri, limit=100)
+        rooms.client.read_image(uri, limit=100)
     assert rooms.asked == []
 
 
 def test_a_stream_is_read_in_lines(rooms: Cloud) -> None:
     """A snapshot of any size is never held whole."""
-    with asked(rooms).open(ObjectAddress(OUTPUT, SNAPSHOT_KEY)) as stream:
+    with rooms.client.open(ObjectAddress(OUTPUT, SNAPSHOT_KEY)) as stream:
         assert len(list(stream)) == 60
 
 
@@ -446,7 +460,7 @@ def test_keys_of_any_spelling_arrive(cloud: Cloud) -> None:
     key = "a b/50%/c+d/é?#x.json"
     cloud.objects["bucket", key] = b"x"
 
-    assert asked(cloud).read(ObjectAddress("bucket", key), limit=10) == b"x"
+    assert cloud.client.read(ObjectAddress("bucket", key), limit=10) == b"x"
 
 
 def test_no_credentials_are_said_at_once(rooms: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -460,7 +474,7 @@ def test_no_credentials_are_said_at_once(rooms: Cloud, monkeypatch: pytest.Monke
         start = time.monotonic()
 
         with pytest.raises(Denied, match=r"no credentials.*deconfuse credentials"):
-            looked(rooms)
+            looked(rooms, remote=asked(rooms))
         assert time.monotonic() - start < 2
 
 
@@ -494,7 +508,7 @@ def test_a_machine_of_amazon_has_credentials(rooms: Cloud, monkeypatch: pytest.M
         monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
         monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", f"http://127.0.0.1:{server.server_address[1]}")
 
-        assert looked(rooms).n_images == 60
+        assert looked(rooms, remote=asked(rooms)).n_images == 60
         server.shutdown()
 
 
@@ -503,7 +517,7 @@ def test_half_a_key_is_no_credential(rooms: Cloud, monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
 
     with pytest.raises(Denied, match="no credentials"):
-        looked(rooms)
+        looked(rooms, remote=asked(rooms))
 
 
 PROFILE = """
