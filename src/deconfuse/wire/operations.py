@@ -185,8 +185,7 @@ def _list_dataset_entries(house: House, asked: Members) -> Members:
         labels=tuple(asked.get("ContainsLabels", ())),
         labeled=asked.get("Labeled"),
         contains=asked.get("SourceRefContains", ""),
-        # AWS's own samples send false and mean that errors do not matter.
-        has_errors=asked.get("HasErrors") or None,
+        has_errors=asked.get("HasErrors"),
         **_page(asked),
     )
     return {"DatasetEntries": list(found), "NextToken": token}
