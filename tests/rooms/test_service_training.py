@@ -571,7 +571,7 @@ def left(house: House) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("is_after", [False, True])
 def test_a_training_killed_anywhere_is_taken_up_again(tmp_path: Path, is_after: bool) -> None:
-    """Before and after every word to the store: nobody is told of results before all are there, and they are the same."""
+    """Before and after every word to the store: nobody is told of results before all are there; they are the same."""
     whole = make_house(tmp_path / "whole")
     version = create(whole, a_shop(whole))
     perform_all(whole)
