@@ -8,7 +8,7 @@ wrong before leaves nothing behind.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from deconfuse.errors import Damaged, Invalid, LimitExceeded
 from deconfuse.gateway.operations import TAKINGS
@@ -53,7 +53,7 @@ class Arrival:
         self._taking = TAKINGS[call.operation]
         is_framed = verified.payload in STREAMING
         self._length = None if is_framed else _announced_length(request)
-        _check_size(self._length or _number(request, b"x-amz-decoded-content-length") or 0)
+        _check_size(self._length or _number(request, "x-amz-decoded-content-length") or 0)
         self._body = open_body(verified, request)
         promises = promised(call.parameters)
         wanted = self._taking.prepare(house, call.parameters)
@@ -113,39 +113,41 @@ def check_body(parameters: Mapping[str, object], request: Request, body: bytes, 
         Invalid: a checksum that cannot be.
         Damaged: one differs.
     """
-    sums = {f"Checksum{name}": value for name, value in _checksum_headers(request).items()} if of_body else {}
     given = {name: parameters[name] for name in ("ContentMD5", "ChecksumAlgorithm") if name in parameters}
-    for algorithm, value in promised(given | sums).items():
+    for name, value in _texts(request):  # not each operation's model knows each of these headers
+        algorithm = name.removeprefix(HEADER).upper()
+        if name == "content-md5":
+            given["ContentMD5"] = value
+        elif of_body and name.startswith(HEADER) and algorithm in S3_ALGORITHMS:
+            given[f"Checksum{algorithm}"] = value
+    for algorithm, value in promised(given).items():
         computed = checksum_of(algorithm, body)
         if computed != value:
             raise Damaged("the body", f"its {algorithm} is {computed}, not {value}")
 
 
 def _announced_length(request: Request) -> int:
-    length = _number(request, b"content-length")
+    length = _number(request, "content-length")
     if length is None:
         raise Invalid("content-length", "you must provide the Content-Length HTTP header")
     return length
 
 
 def _announced_trailer(request: Request) -> list[str]:
-    names = (value.decode("latin-1").strip().lower() for name, value in request.headers if name == b"x-amz-trailer")
-    found = (name.removeprefix(HEADER).upper() for name in names)
-    return [name for name in found if name in S3_ALGORITHMS]
+    """The algorithm of the checksum that is to follow the body."""
+    named = (value.lower().removeprefix(HEADER).upper() for name, value in _texts(request) if name == "x-amz-trailer")
+    return [name for name in named if name in S3_ALGORITHMS]
 
 
-def _checksum_headers(request: Request) -> dict[str, str]:
-    found = {}
-    for raw, value in request.headers:
-        name = raw.decode("latin-1").lower().removeprefix(HEADER).upper()
-        if name in S3_ALGORITHMS and raw.lower().startswith(HEADER.encode()):
-            found[name] = value.decode("latin-1").strip()
-    return found
+def _number(request: Request, wanted: str) -> int | None:
+    text = next((value for name, value in _texts(request) if name == wanted), "")
+    return int(text) if _LENGTH.fullmatch(text) else None
 
 
-def _number(request: Request, wanted: bytes) -> int | None:
-    texts = [value.decode("latin-1").strip() for name, value in request.headers if name == wanted]
-    return int(texts[0]) if texts and _LENGTH.fullmatch(texts[0]) else None
+def _texts(request: Request) -> Iterator[tuple[str, str]]:
+    """The headers, their names in lower case."""
+    for name, value in request.headers:
+        yield name.decode("latin-1").lower(), value.decode("latin-1").strip()
 
 
 def _check_size(size_bytes: int) -> None:
