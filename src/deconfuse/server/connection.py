@@ -18,6 +18,7 @@ class Connection(HttpToolsProtocol):
 
     _is_in_head = True
     _n_head = 0
+    _has_turned = False  # whether a request began or ended in the bytes at hand
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -34,15 +35,17 @@ class Connection(HttpToolsProtocol):
         """Take in bytes; a head that has become too long ends the connection."""
         if self._is_in_head and self._deadline is None:
             self._expect_head()
+        self._has_turned = False
         super().data_received(data)
-        if self._is_in_head and not self.transport.is_closing():
+        # Bytes in which a request began or ended are not all of a head; its headers were counted one by one.
+        if self._is_in_head and not self._has_turned and not self.transport.is_closing():
             self._n_head += len(data)
             if self._n_head > LARGEST_HEAD:
                 self.send_400_response("The head of the request is too long.")
 
     def on_message_begin(self) -> None:
         """The parser has seen the first byte of a request."""
-        self._is_in_head, self._n_head = True, 0
+        self._is_in_head, self._n_head, self._has_turned = True, 0, True
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -60,7 +63,7 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The parser has seen the end of a request."""
         super().on_message_complete()
-        self._is_in_head, self._n_head = True, 0
+        self._is_in_head, self._n_head, self._has_turned = True, 0, True
 
     def _expect_head(self) -> None:
         self._deadline = self.loop.call_later(HEAD_SECONDS, self._give_up)
