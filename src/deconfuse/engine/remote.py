@@ -295,7 +295,7 @@ class Remote:
         if isinstance(error, aws.ProfileNotFound):
             return _unknown_profile(self._session, str(error.kwargs.get("profile")))
         if isinstance(error, aws.NoRegionError):
-            return Invalid("--region", "no region is known; give one, or set it in the profile or in AWS_REGION")
+            return Invalid("--region", "no region is known; give one, or set it in the profile or in AWS_DEFAULT_REGION")
         if isinstance(error, aws.InvalidRegionError):
             return Invalid("--region", f"{self.region!r} is not the name of a region")
         if isinstance(error, (aws.InvalidConfigError, aws.ConfigParseError)):
