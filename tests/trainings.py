@@ -4,7 +4,9 @@ a_shop(house)                              a project with images, two datasets, 
 put_images(house, {"leaf": 4})             JPEG images in the bucket "photos"; the lines of a manifest over them
 a_filled_dataset(house, project, "train", lines)
 perform_all(house)                         does every waiting job, as a worker would
-a_trained_version(house)                   all of this, and a version that is ready to be started
+a_stall(house)                             a project with one image of each label, and a bucket for results
+a_trained_version(house)                   a version that is ready to be started, with the files of a real training
+a_running_version(house)                   one that runs
 """
 
 from __future__ import annotations
@@ -12,15 +14,21 @@ from __future__ import annotations
 import functools
 import io
 import itertools
+import tempfile
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from deconfuse.engine.jobs import Task, perform_job
+from deconfuse.engine.sinks import ObjectSink
 from deconfuse.formats.manifest import read_manifest
 from deconfuse.service import projects, versions
 from deconfuse.service.house import House
+from deconfuse.service.results import output_files, placements, written
 from deconfuse.store import registry
 from deconfuse.store.registry import Dataset, Project, Version
+from houses import make_house
 from worlds import manifest_line, picture
 
 RESULTS = "results"
@@ -120,13 +128,48 @@ def view_of(house: House, version: Version) -> versions.VersionView:
     return view
 
 
+def a_stall(house: House, name: str = "shop") -> Project:
+    """A project without datasets, a bucket for results, and an image of each label."""
+    make_bucket(house, RESULTS)
+    put_images(house, {"leaf": 1, "sun": 1})
+    return projects.create_project(house, name)
+
+
+@functools.cache
+def a_training() -> tuple[versions.VersionView, dict[str, bytes]]:
+    """What one real training of leaves and suns leaves: the version as it is told, and each artefact by its name."""
+    with tempfile.TemporaryDirectory() as folder:
+        house = make_house(Path(folder))
+        version = create(house, a_shop(house))
+        perform_all(house)
+        places = placements(version).items()
+        return view_of(house, version), {name: content(house, *place[-1]) for name, place in places}
+
+
 def a_trained_version(house: House, name: str = "1", *, project: Project | None = None) -> str:
-    """The ARN of a version that is ready to be started."""
-    version = create(house, project or a_shop(house), name)
-    perform_all(house)
-    view = view_of(house, version)
-    assert view.version.status == "TRAINING_COMPLETED", view.message
-    return view.arn
+    """The ARN of a version that is ready to be started; the files are those of `a_training`, under its names."""
+    seen, files = a_training()
+    project = project or a_stall(house)
+    with house.database.write() as rows:
+        given = written(seen.given)
+        output = (RESULTS, "out")
+        version = registry.add_version(rows, project.id, name, now_ms=house.now_ms, output=output, given=given)
+    sink = ObjectSink(house.objects, placements(version))
+    for artefact, data in files.items():
+        sink.put(artefact.replace("-shop-1.", f"-{project.name}-{name}."), data)
+    places: dict[str, Any] = {field: place for field, (_, place) in output_files(version).items()}
+    with house.database.write() as rows:
+        registry.end_version(
+            rows,
+            version.id,
+            becomes="TRAINING_COMPLETED",
+            now_ms=house.now_ms,
+            message=seen.message,
+            billable_seconds=seen.version.billable_seconds,
+            f1=seen.version.f1,
+            outcome=written(replace(seen.outcome, **places)),
+        )
+    return str(versions.version_arn(house, version))
 
 
 def a_running_version(house: House, name: str = "1") -> str:

@@ -17,7 +17,7 @@ from deconfuse.store import registry
 from deconfuse.store.objects import OWN_BUCKET
 from deconfuse.store.registry import Project, Version
 from houses import make_house
-from trainings import RESULTS, a_shop, a_trained_version, content, create, keys_in, make_bucket, perform_all, view_of
+from trainings import RESULTS, a_stall, a_trained_version, content, keys_in, make_bucket, perform_all, view_of
 from worlds import picture
 
 COPIES = "copies"
@@ -35,7 +35,7 @@ class World:
 
     def __init__(self, house: House) -> None:
         self.house = house
-        self.source = a_shop(house)
+        self.source = a_stall(house)
         self.arn = a_trained_version(house, project=self.source)
         self.target = projects.create_project(house, "stall")
         make_bucket(house, COPIES)
@@ -181,7 +181,8 @@ def test_a_project_of_another_feature_is_no_target(world: World) -> None:
 def test_a_version_without_a_model_is_not_copied(house: House) -> None:
     """One that is still being trained."""
     world = World(house)
-    version = create(house, world.source, "2")
+    with house.database.write() as rows:
+        version = registry.add_version(rows, world.source.id, "2", now_ms=house.now_ms, output=(RESULTS, ""))
     with pytest.raises(InUse, match="TRAINING_IN_PROGRESS"):
         world.copy(source_version=str(versions.version_arn(house, version)))
 

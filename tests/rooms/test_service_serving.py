@@ -33,7 +33,7 @@ from deconfuse.store import registry
 from deconfuse.store.objects import OWN_BUCKET
 from houses import make_house
 from registries import at_once
-from trainings import PHOTOS, a_running_version, a_shop, a_trained_version, create, jpeg, perform_all, view_of
+from trainings import PHOTOS, a_running_version, a_stall, a_trained_version, jpeg, perform_all, view_of
 from worlds import bomb, drawing, encode, picture, tiny_backbone, truncated, turned
 
 SUN = picture("sun", 77, format="JPEG")
@@ -100,10 +100,9 @@ def test_which_versions_can_be_started_and_stopped(house: House, status: str) ->
 
     from deconfuse.store.schema import VERSIONS
 
-    version = create(house, a_shop(house))
+    arn = a_trained_version(house)
     with house.database.write() as rows:
         rows.execute(update(VERSIONS).values(status=status))
-    arn = str(versions.version_arn(house, version))
     if status == "RUNNING":
         assert versions.stop_version(house, arn) == "STOPPING"
         return
@@ -138,7 +137,7 @@ def test_units_that_are_not_possible(
 def test_so_many_versions_run_at_once(tmp_path: Path) -> None:
     """One that stops makes room."""
     house = make_house(tmp_path, running=1)
-    project = a_shop(house)
+    project = a_stall(house)
     first, second = a_trained_version(house, "1", project=project), a_trained_version(house, "2", project=project)
     versions.start_version(house, first, min_units=1)
     with pytest.raises(LimitExceeded, match="1 versions are running"):
@@ -399,7 +398,7 @@ def test_a_version_stopped_by_one_server_is_silent_on_the_other(house: House) ->
 
 def test_more_versions_run_than_are_kept(house: House) -> None:
     """Each answers; the one that was not asked for longest is loaded again."""
-    project = a_shop(house)
+    project = a_stall(house)
     arns = [a_trained_version(house, str(number), project=project) for number in range(3)]
     for arn in arns:
         versions.start_version(house, arn, min_units=1)

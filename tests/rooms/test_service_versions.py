@@ -22,6 +22,7 @@ from trainings import (
     a_filled_dataset,
     a_running_version,
     a_shop,
+    a_stall,
     a_trained_version,
     create,
     keys_in,
@@ -323,7 +324,7 @@ def _created(house: House) -> str:
 
 def test_a_version_made_again_has_another_arn(house: House) -> None:
     """The old one finds nothing."""
-    project = a_shop(house)
+    project = a_stall(house)
     arn = a_trained_version(house, project=project)
     versions.delete_version(house, arn)
     perform_all(house)
