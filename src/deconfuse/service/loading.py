@@ -126,7 +126,12 @@ def perform_delete_dataset(house: House, job: Job, heart: Heart) -> None:
 
 
 def fail_delete_dataset(house: House, rows: Rows, job: Job, message: str) -> None:
-    """Ask for the deletion again: a dataset that is being deleted has nowhere else to go."""
+    """Ask for the deletion again: a dataset that is being deleted has nowhere else to go.
+
+    Raises:
+        NotFound: it is gone already.
+    """
+    registry.get_dataset(rows, job.subject_id)
     registry.add_job(rows, job.kind, noun=job.noun, subject_id=job.subject_id, now_ms=house.now_ms)
 
 
