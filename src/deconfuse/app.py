@@ -163,12 +163,13 @@ def export_onnx(run: Place, file: Place, *, replace: bool = False) -> None:
     write_whole(Path(file), graph, replace=replace)
 
 
-def open_house(settings: Settings, *, wake: Callable[[], None] = lambda: None) -> House:
+def open_house(settings: Settings, *, wake: Callable[[], None] = lambda: None, objects: Objects | None = None) -> House:
     """The house that the settings describe; its database is migrated. Whoever opens it closes its database.
 
     Args:
         settings: as they were read.
         wake: called after a job was added.
+        objects: instead of those that the settings name; none are the house's to serve then.
 
     Raises:
         Invalid: a setting that does not go with another.
@@ -182,16 +183,17 @@ def open_house(settings: Settings, *, wake: Callable[[], None] = lambda: None) -
     from deconfuse.store.local import LocalObjects
 
     home = Home(settings.home)
-    home.make()
+    if objects is None or not settings.database:
+        home.make()
     if not settings.database:
         home.make_database_file()
     database = open_database(settings.database or home.database_url)
     try:
-        local = None if settings.store else LocalObjects(home.path, database, _now)
+        local = None if settings.store or objects is not None else LocalObjects(home.path, database, _now)
         load_backbone = _once(lambda: _backbone(settings))
         return House(
             database=database,
-            objects=_s3_objects(settings) if local is None else local,
+            objects=objects or local or _s3_objects(settings),
             local=local,
             models=Models(
                 load_backbone, most_models=settings.models, most_at_once=settings.threads, most_waiting=MOST_WAITING

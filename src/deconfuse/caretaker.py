@@ -11,10 +11,10 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from deconfuse.app import open_house
-from deconfuse.errors import Invalid, NotFound
+from deconfuse.errors import Invalid, NotBuilt, NotFound
 from deconfuse.settings import Settings, child_environment, read_settings, spelled
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from deconfuse.server.home import Address, Home
     from deconfuse.service.house import House
     from deconfuse.service.keys import Key
-    from deconfuse.service.objects import Bucket
+    from deconfuse.service.objects import Bucket, LocalObjects
 
 JOB_THREADS = 4
 """Jobs that a server does in its own threads at once; trainings have processes."""
@@ -134,7 +134,7 @@ def credentials(
     from deconfuse.service.keys import list_keys
 
     settings = read_settings(given=given)
-    with _found(settings) as house:
+    with _with_keys(settings) as house:
         usable = {key.id: key for key in list_keys(house)}
     home = Home(settings.home)
     wanted = [key_id] if key_id is not None else [id_in_file(home.read_credentials())]
@@ -160,7 +160,7 @@ def create_key(
 
     settings = read_settings(given=given)
     address = None if form is None else _told_address(settings, Home(settings.home), endpoint_url)
-    with _opened(settings) as house:
+    with _with_keys(settings, is_there=False) as house:
         key = keys.create_key(house, access=access, note=note)
     return f"{key.id} {key.secret}\n" if form is None or address is None else written(form, key, address)
 
@@ -169,7 +169,7 @@ def list_keys(given: Mapping[str, str], *, with_revoked: bool = False) -> tuple[
     """The keys of a home, the oldest first; NotFound where there is no home."""
     from deconfuse.service import keys
 
-    with _found(read_settings(given=given)) as house:
+    with _with_keys(read_settings(given=given)) as house:
         return keys.list_keys(house, with_revoked=with_revoked)
 
 
@@ -177,7 +177,7 @@ def revoke_key(given: Mapping[str, str], key_id: str) -> None:
     """Make a key of a home worthless for ever, at once and for every server; NotFound where there is none in use."""
     from deconfuse.service import keys
 
-    with _found(read_settings(given=given)) as house:
+    with _with_keys(read_settings(given=given)) as house:
         keys.revoke_key(house, key_id)
 
 
@@ -190,26 +190,20 @@ def link_bucket(given: Mapping[str, str], name: str, folder: Path) -> None:
         AlreadyExists: there is a bucket of this name.
         NotBuilt: objects are kept in an S3.
     """
-    from deconfuse.service.objects import buckets
-
-    with _opened(read_settings(given=given)) as house:
-        buckets(house).link(name, folder.absolute())
+    with _with_buckets(read_settings(given=given), is_there=False) as buckets:
+        buckets.link(name, folder.absolute())
 
 
 def unlink_bucket(given: Mapping[str, str], name: str) -> None:
     """Show a folder no longer; nothing in it is touched. NotFound where no folder is shown under this name."""
-    from deconfuse.service.objects import buckets
-
-    with _found(read_settings(given=given)) as house:
-        buckets(house).unlink(name)
+    with _with_buckets(read_settings(given=given)) as buckets:
+        buckets.unlink(name)
 
 
 def list_buckets(given: Mapping[str, str]) -> tuple[Bucket, ...]:
     """The buckets of a home by name; NotFound where there is no home."""
-    from deconfuse.service.objects import buckets
-
-    with _found(read_settings(given=given)) as house:
-        return buckets(house).buckets()
+    with _with_buckets(read_settings(given=given)) as buckets:
+        return buckets.buckets()
 
 
 def check_served(settings: Settings, given: Mapping[str, str] = {}) -> None:
@@ -247,15 +241,44 @@ def _opened(settings: Settings, *, wake: Callable[[], None] = lambda: None) -> I
 
 
 @contextlib.contextmanager
-def _found(settings: Settings) -> Iterator[House]:
-    """The house that is there already; NotFound where there is none."""
+def _with_keys(settings: Settings, *, is_there: bool = True) -> Iterator[House]:
+    """The house without its objects, which keys have nothing to do with; NotFound where one `is_there` is not."""
+    from deconfuse.store.s3 import S3Objects
+
+    if is_there:
+        _check_found(settings)
+    house = open_house(settings, objects=S3Objects(_nowhere))
+    try:
+        yield house
+    finally:
+        house.database.close()
+
+
+@contextlib.contextmanager
+def _with_buckets(settings: Settings, *, is_there: bool = True) -> Iterator[LocalObjects]:
+    """The buckets of the house; NotFound where one `is_there` is not, NotBuilt where they are in an S3."""
+    from deconfuse.server.home import Home
+    from deconfuse.service.objects import buckets
+
+    if is_there:
+        _check_found(settings)
+    last = Home(settings.home).read_address()
+    if settings.store or (last is not None and last.s3_endpoint_url != last.endpoint_url):
+        _nowhere("")
+    with _opened(settings) as house:
+        yield buckets(house)
+
+
+def _check_found(settings: Settings) -> None:
     from deconfuse.server.home import Home
 
     home = Home(settings.home)
     if not settings.database and not home.database_file.is_file():
         raise NotFound("home", str(home.path), "`deconfuse serve` makes it; --home or DECONFUSE_HOME names another one")
-    with _opened(settings) as house:
-        yield house
+
+
+def _nowhere(bucket: str) -> NoReturn:
+    raise NotBuilt("store", "objects are kept in an S3 here; its own clients see to its buckets")
 
 
 class _Bell:
