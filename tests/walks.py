@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine
 
 from deconfuse.errors import DeconfuseError
+from deconfuse.store.registry import READABLE
 from deconfuse.store.schema import METADATA
 from deconfuse.wire.faults import code_of
 from deconfuse.wire.shapes import load_service
@@ -26,6 +27,11 @@ NEVER = {
     "version": (f"{_HERE}/version/1/1",),
 }
 """ARNs that never named anything, by noun."""
+
+
+AT_REST = {*READABLE, "CREATE_FAILED", "TRAINING_COMPLETED", "TRAINING_FAILED", "COPYING_COMPLETED", "COPYING_FAILED"}
+AT_REST |= {"RUNNING", "FAILED", "STOPPED"}
+"""In these a dataset or version may stay for ever; every other status is left by a job."""
 
 
 @cache

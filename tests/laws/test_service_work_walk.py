@@ -11,11 +11,10 @@ import json
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -31,25 +30,18 @@ from deconfuse.errors import (
     NotFound,
     NotReady,
 )
-from deconfuse.learn.bundle import write_bundle
-from deconfuse.learn.head import Head
-from deconfuse.service import datasets, projects, results, versions
-from deconfuse.service.house import House
+from deconfuse.service import datasets, projects, versions
 from deconfuse.service.objects import ObjectAddress, buckets
 from deconfuse.service.work import tasks
 from deconfuse.store import registry
-from deconfuse.store.objects import OWN_BUCKET
 from deconfuse.store.registry import DELETABLE, HOSTED, READABLE, STARTABLE, Job
 from houses import make_house
-from walks import Home, Images, Lot, Model, Walk
-from worlds import manifest_line, picture, tiny_backbone
+from models import LABELS, train
+from walks import AT_REST, Home, Images, Lot, Model, Walk
+from worlds import manifest_line, picture
 
 MAX_VERSIONS = 3
-LABELS = ("leaf", "sun")
 NOT_JSON = b"no line of JSON\n" * 3
-AT_REST = {*READABLE, "CREATE_FAILED", "TRAINING_COMPLETED", "TRAINING_FAILED", "COPYING_COMPLETED", "COPYING_FAILED"}
-AT_REST |= {"RUNNING", "FAILED", "STOPPED"}
-"""In these a dataset or version may stay for ever; every other status is left by a job."""
 
 
 def lines(images: Images) -> bytes:
@@ -64,27 +56,6 @@ MANIFESTS: dict[str, Images | None] = {
     "noextension": None,
 }
 """Objects in the bucket photos, with the images that a dataset has of them; None where it cannot be made."""
-
-
-@cache
-def bundle() -> dict[str, bytes]:
-    """The files of a model that knows nothing, with a probability of a half for each label."""
-    backbone = tiny_backbone()
-    zeros = np.zeros((2, backbone.card.dimensions), np.float32)
-    head = Head(LABELS, zeros, np.zeros(2, np.float32), 1.0, multi_label=False)
-    return write_bundle(head, {"backbone": {"key": backbone.card.key}, "thresholds": [0.4, 0.6]})
-
-
-def train(house: House, job: Job, heart: Heart) -> None:
-    """End a training as a good one does."""
-    for name, content in bundle().items():
-        house.objects.put(OWN_BUCKET, results.own_key(job.subject_id, name), content)
-    house.objects.put(OWN_BUCKET, results.own_key(job.subject_id, results.PREDICTIONS_NAME), b"")
-    with house.database.write() as rows:
-        outcome = results.written(results.Outcome())
-        ended = {"becomes": "TRAINING_COMPLETED", "now_ms": house.now_ms, "message": results.READY, "f1": 0.5}
-        registry.end_version(rows, job.subject_id, **ended, outcome=outcome)
-        heart.end(rows)
 
 
 def stumble(job: Job, heart: Heart) -> None:
