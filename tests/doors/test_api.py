@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -398,3 +400,121 @@ def test_an_error_of_our_own_is_told_to_the_log_only(near: serving.Service) -> N
     assert b"secret" not in answer[2]
     assert answer[1]["x-amzn-requestid"] == json.loads(answer[2])["Logref"]
     assert [type(fault) for fault in doors.faults] == [ZeroDivisionError]
+
+
+# ------------------------------------------------------------------------------------------------ many at once
+
+
+def test_many_clients_at_once_are_all_answered(service: serving.Service, api: Any) -> None:
+    """Eight clients make, tag, list and delete projects of their own; nobody meets another's, nothing is left."""
+
+    def live(number: int) -> list[str]:
+        client = service.client("rekognition")
+        found = []
+        for turn in range(5):
+            arn = client.create_project(ProjectName=f"project-{number}-{turn}")["ProjectArn"]
+            client.tag_resource(ResourceArn=arn, Tags={"number": str(number)})
+            found.append(client.list_tags_for_resource(ResourceArn=arn)["Tags"]["number"])
+            client.describe_projects(MaxResults=3)
+            client.delete_project(ProjectArn=arn)
+        return found
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(live, range(8)))
+
+    assert answers == [[str(number)] * 5 for number in range(8)]
+    assert api.describe_projects()["ProjectDescriptions"] == []
+
+
+def test_one_name_is_given_once(service: serving.Service) -> None:
+    """Of eight clients that ask for one project at the same moment, one gets it."""
+
+    def ask(client: Any) -> str:
+        try:
+            return str(client.create_project(ProjectName="rooms")["ProjectArn"])
+        except client.exceptions.ResourceInUseException:
+            return "taken"
+
+    clients = [service.client("rekognition") for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        answers = sorted(pool.map(ask, clients))
+
+    assert answers[0].startswith("arn:")
+    assert answers[1:] == ["taken"] * 7
+
+
+def test_a_connection_goes_on_after_a_refusal(service: serving.Service) -> None:
+    """A body that was refused for its length was read, so the next request on the connection is taken for itself."""
+    connection = http.client.HTTPConnection(service.url.partition("://")[2])
+    headers = signed_headers(service, b"{}")
+    connection.request("POST", "/", b"x" * (9 * 2**20), headers)
+    answers = [connection.getresponse()]
+    bodies = [answers[0].read()]
+    connection.request("POST", "/", b"{}", signed_headers(service, b"{}"))
+    answers.append(connection.getresponse())
+    bodies.append(answers[1].read())
+    connection.close()
+
+    assert [answer.status for answer in answers] == [413, 200]
+    assert json.loads(bodies[1]) == {"ProjectDescriptions": []}
+
+
+# ------------------------------------------------------------------------------------------------ who am I, in detail
+
+
+def form(
+    service: serving.Service, body: bytes, *, name: str = "sts", method: str = "POST", query: str = ""
+) -> tuple[int, dict[str, str], bytes]:
+    """The answer to a signed form."""
+    request = sign(
+        method, f"{service.url}/{query}", headers={"Content-Type": "application/x-www-form-urlencoded"}, body=body,
+        by="botocore json", service=name, at=now_utc(), key_id=service.key.id, secret=service.key.secret,
+    )  # fmt: skip
+    headers = {key.decode(): value.decode() for key, value in request.headers}
+    return serving.ask(service.doors, body, method=method, query=request.raw_query, headers=headers)
+
+
+ACTION = "Action=GetCallerIdentity&Version=2011-06-15"
+
+
+def test_who_am_i_may_stand_in_the_query(near: serving.Service) -> None:
+    """Some programs send it by GET."""
+    status, headers, body = form(near, b"", method="GET", query=f"?{ACTION}")
+
+    assert (status, headers["content-type"]) == (200, "text/xml")
+    assert near.key.id.encode() in body
+
+
+@pytest.mark.parametrize(
+    ("body", "name", "status", "expected"),
+    [
+        (b"", "sts", 400, b"<Code>MissingAction</Code>"),
+        (b"Action=AssumeRole", "sts", 400, b"<Code>InvalidAction</Code>"),
+        (b"\xff", "sts", 400, b"<Code>MalformedInput</Code>"),
+        (b"a" * 70_000, "sts", 413, b"<Code>RequestEntityTooLarge"),
+        (ACTION.encode(), "rekognition", 400, b"<Code>InvalidAction</Code>"),
+        (b"Action=ListUsers", "iam", 400, b"AWS_ENDPOINT_URL_REKOGNITION"),
+    ],
+)
+def test_a_form_that_asks_for_anything_else_is_refused_in_its_own_protocol(
+    near: serving.Service, body: bytes, name: str, status: int, expected: bytes
+) -> None:
+    """XML, with the code that STS has for it."""
+    answer = form(near, body, name=name)
+
+    assert answer[0] == status
+    assert expected in answer[2]
+    assert answer[2].startswith(b"<ErrorResponse")
+
+
+def test_who_am_i_needs_a_good_signature(near: serving.Service) -> None:
+    """An altered form is SignatureDoesNotMatch, as with STS."""
+    request = sign(
+        "POST", f"{near.url}/", body=ACTION.encode(), by="botocore json", service="sts", at=now_utc(),
+        key_id=near.key.id, secret="x" * 40,
+    )  # fmt: skip
+    headers = {key.decode(): value.decode() for key, value in request.headers}
+    status, _, body = serving.ask(near.doors, ACTION.encode(), headers=headers)
+
+    assert status == 403
+    assert b"<Code>SignatureDoesNotMatch</Code>" in body
