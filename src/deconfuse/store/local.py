@@ -16,7 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from deconfuse.errors import AlreadyExists, Damaged, Denied, InUse, Invalid, NotFound
@@ -46,6 +46,12 @@ from deconfuse.store.schema import BUCKETS, OBJECTS, PARTS, UPLOADS
 
 ABANDONED = timedelta(hours=1)
 """A blob without a row and without a change for so long belongs to a writer that is no more."""
+
+_BUCKET_AND_OBJECT = (  # built once: building it anew would take longer than asking
+    select(BUCKETS, OBJECTS)
+    .outerjoin_from(BUCKETS, OBJECTS, (OBJECTS.c.bucket == BUCKETS.c.name) & (OBJECTS.c.key == bindparam("asked_key")))
+    .where(BUCKETS.c.name == bindparam("asked_bucket"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -411,10 +417,9 @@ class LocalObjects:
 
     def _row(self, bucket: str, key: str) -> tuple[Bucket, Row[Any] | None]:
         """The bucket, and the row of the object where there is one."""
-        both = BUCKETS.outerjoin(OBJECTS, (OBJECTS.c.bucket == BUCKETS.c.name) & (OBJECTS.c.key == encode_key(key)))
-        wanted = select(BUCKETS, OBJECTS).select_from(both).where(BUCKETS.c.name == bucket)
+        asked = {"asked_bucket": bucket, "asked_key": encode_key(key)}
         with self.database.read() as connection:
-            row = connection.execute(wanted).first()
+            row = connection.execute(_BUCKET_AND_OBJECT, asked).first()
         if row is None:
             raise NotFound("bucket", bucket)
         return _bucket(row), row if row.blob is not None else None
