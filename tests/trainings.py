@@ -20,12 +20,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from deconfuse.engine.jobs import Task, perform_job
+from deconfuse.engine.jobs import perform_job
 from deconfuse.engine.sinks import ObjectSink
 from deconfuse.formats.manifest import read_manifest
 from deconfuse.service import projects, versions
 from deconfuse.service.house import House
 from deconfuse.service.results import output_files, placements, written
+from deconfuse.service.work import tasks
 from deconfuse.store import registry
 from deconfuse.store.registry import Dataset, Project, Version
 from houses import make_house
@@ -33,26 +34,11 @@ from worlds import manifest_line, picture
 
 RESULTS = "results"
 PHOTOS = "photos"
-KINDS = {"train": 3, "copy-version": 3, "delete-version": 0, "start-version": 3}
-"""The kinds of jobs about versions, with their attempts."""
-
 _WORKERS = itertools.count()
 
 
-def tasks(house: House) -> dict[str, Task]:
-    """What is done for each kind of job about versions."""
-    return {
-        kind: Task(
-            functools.partial(getattr(versions, f"perform_{kind.replace('-', '_')}"), house),
-            functools.partial(getattr(versions, f"fail_{kind.replace('-', '_')}"), house),
-            attempts,
-        )
-        for kind, attempts in KINDS.items()
-    }
-
-
 def perform_all(house: House) -> list[registry.Job]:
-    """Do every waiting job about versions: the jobs as they were claimed."""
+    """Do every waiting job: the jobs as they were claimed."""
     known = tasks(house)
     done = []
     while True:

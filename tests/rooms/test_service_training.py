@@ -18,6 +18,7 @@ from deconfuse.formats.predictions import read_predictions
 from deconfuse.service import projects, training, versions
 from deconfuse.service.house import House
 from deconfuse.service.objects import ObjectAddress
+from deconfuse.service.work import tasks
 from deconfuse.store import registry
 from deconfuse.store.objects import OWN_BUCKET
 from deconfuse.store.registry import Job, Version
@@ -33,7 +34,6 @@ from trainings import (
     make_bucket,
     perform_all,
     put_images,
-    tasks,
     view_of,
 )
 from worlds import manifest_line, picture, truncated
