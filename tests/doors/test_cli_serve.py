@@ -132,6 +132,7 @@ def test_the_profile_works_alone(
     assert session.client("sts").meta.endpoint_url.endswith("amazonaws.com")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("aws") is None, reason="needs the AWS CLI")
 def test_the_profile_works_for_the_aws_cli(deconfuse: Callable[..., Any], server: Server, tmp_path: Path) -> None:
     """The same block, by AWS's own command line."""
@@ -192,6 +193,7 @@ def test_no_websocket_is_opened(server: Server) -> None:
     assert get(server, "/", **headers)[0] == 200
 
 
+@pytest.mark.slow
 def test_connections_are_kept(server: Server) -> None:
     """Six seconds of silence are nothing to a pooled client."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
@@ -269,7 +271,10 @@ def test_a_port_that_is_taken_is_named(server: Server, tmp_path: Path) -> None:
 # The end of it
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGTERM, *(pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGINT, signal.SIGHUP))],
+)
 def test_a_signal_ends_it_well(tmp_path: Path, number: int) -> None:
     """Exit code 0, the log folded into the database, and the port free for the next."""
     with running(tmp_path / "home") as server:
@@ -283,6 +288,7 @@ def test_a_signal_ends_it_well(tmp_path: Path, number: int) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_a_request_under_way_is_answered_before_the_end(tmp_path: Path) -> None:
     """A body that is still coming when the signal comes is stored, and its client told so."""
     with running(tmp_path / "home") as server:
@@ -354,6 +360,7 @@ def test_insecure_opens_it_with_a_warning(tmp_path: Path) -> None:
     """For a proxy that encrypts; the start says what it means."""
     with running(tmp_path / "home", "--host", "0.0.0.0", "--insecure") as server:
         assert get(server, "/healthz")[0] == 200
+        server.stop()
         assert "note: without TLS" in server.err.read_text()
 
 
@@ -474,6 +481,7 @@ def other_s3() -> Iterator[str]:
         process.terminate()
 
 
+@pytest.mark.slow
 def test_with_a_real_s3_the_gateway_is_off(tmp_path: Path, other_s3: str, deconfuse: Callable[..., Any]) -> None:
     """Clients are sent there, and told so where they come here; the API works the same."""
     there = boto3.client("s3", "us-east-1", endpoint_url=other_s3, aws_access_key_id="me", aws_secret_access_key="x")
@@ -497,6 +505,7 @@ def test_with_a_real_s3_the_gateway_is_off(tmp_path: Path, other_s3: str, deconf
     assert not (tmp_path / "home" / "blobs").exists()
 
 
+@pytest.mark.slow
 def test_an_s3_that_is_away_is_said_at_the_start(tmp_path: Path) -> None:
     """Not with the first training."""
     variables = {"DECONFUSE_STORE_KEY_ID": "me", "DECONFUSE_STORE_SECRET": "hush"}

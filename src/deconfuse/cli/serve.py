@@ -90,12 +90,12 @@ def _tell(started: Started, *, home: Path | None) -> None:
     from deconfuse.names import VERSION
 
     again = "deconfuse credentials" + (f" --home {shlex.quote(str(home))}" if home else "") + " --format"
+    if started.first_key is not None:
+        head = f"# The first key, kept in {started.home / 'credentials'} too. Paste this into a shell;\n"
+        show(f"{head}# `{again} aws-config` prints a profile for ~/.aws/config.\n{started.first_key}")
     say(f"deconfuse {VERSION} listens on {started.address}")
     say(f"home: {started.home}")
-    if started.is_open_to_others:
-        say("note: without TLS whoever is on the way can read everything; put a proxy that encrypts in front")
     if started.first_key is None:
         say(f'keys: eval "$({again} env)", or {again} aws-config')
-        return
-    head = f"# The first key, kept in {started.home / 'credentials'} too. Paste this into a shell;\n"
-    show(f"{head}# `{again} aws-config` prints a profile for ~/.aws/config.\n{started.first_key}")
+    if started.is_open_to_others:
+        say("note: without TLS whoever is on the way can read everything; put a proxy that encrypts in front")

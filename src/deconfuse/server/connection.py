@@ -48,11 +48,14 @@ class Connection(HttpToolsProtocol):
         self._is_in_head, self._n_head, self._has_turned = True, 0, True
         super().on_message_begin()
 
+    def on_url(self, url: bytes) -> None:
+        """The parser has seen a part of the address."""
+        self._count(len(url))
+        super().on_url(url)
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """The parser has seen a header."""
-        self._n_head += len(name) + len(value)
-        if self._n_head > LARGEST_HEAD:
-            raise ValueError("the head of the request is too long")  # the parser's error; answered with 400
+        self._count(len(name) + len(value))
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -64,6 +67,19 @@ class Connection(HttpToolsProtocol):
         """The parser has seen the end of a request."""
         super().on_message_complete()
         self._is_in_head, self._n_head, self._has_turned = True, 0, True
+
+    def shutdown(self) -> None:
+        """The server ends: an idle connection does at once."""
+        is_idle = self.cycle is None or self.cycle.response_complete
+        if is_idle and self.scheme == "https":
+            self.transport.abort()  # a pooled client does not listen, and would not answer the farewell of TLS
+        else:
+            super().shutdown()
+
+    def _count(self, n_bytes: int) -> None:
+        self._n_head += n_bytes
+        if self._n_head > LARGEST_HEAD:
+            raise ValueError("the head of the request is too long")  # the parser's error; answered with 400
 
     def _expect_head(self) -> None:
         self._deadline = self.loop.call_later(HEAD_SECONDS, self._give_up)
