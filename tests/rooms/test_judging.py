@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from deconfuse.engine.judging import binary_table, check_threshold, judge, judge_snapshot
+from deconfuse.engine.judging import (
+    binary_table,
+    check_threshold,
+    hidden_note,
+    judge,
+    judge_snapshot,
+    read_judged_snapshot,
+)
 from deconfuse.errors import Invalid
-from deconfuse.formats.evaluation import SnapshotPrediction, SnapshotRow
+from deconfuse.formats.evaluation import SnapshotPrediction, SnapshotRow, write_snapshot
 from deconfuse.tables import predictions_schema
 
 
@@ -93,3 +102,62 @@ def test_thresholds_are_probabilities(threshold: float) -> None:
     """50 is not 50 %."""
     with pytest.raises(Invalid, match="between 0 and 1"):
         check_threshold(threshold)
+
+
+def image(true: tuple[str, ...], *said: tuple[str, float]) -> SnapshotRow:
+    """An image of a snapshot; a label is above its threshold from 0.5 on."""
+    listed = tuple(SnapshotPrediction(label, sure, sure >= 0.5) for label, sure in said)
+    return SnapshotRow(f"s3://bucket/{true}{said}", true, listed)
+
+
+def snapshot(*rows: SnapshotRow) -> list[bytes]:
+    """The lines of a snapshot."""
+    return list(write_snapshot(rows, created=datetime(2024, 1, 1, tzinfo=UTC)))
+
+
+def test_known_labels_come_first_and_in_their_order() -> None:
+    """Those that only the snapshot names follow; a label without images is one all the same."""
+    verdicts = judge_snapshot([image(("d",), ("a", 0.9))], threshold=None, labels=("c", "b", "a"))
+
+    assert verdicts.labels == ("c", "b", "a", "d")
+    assert verdicts.predicted["highest"].to_pylist() == ["a"]
+
+
+def test_a_model_may_be_known_to_give_several_labels() -> None:
+    """Although none of the images has several."""
+    assert not judge_snapshot([image(("a",), ("b", 0.9))], threshold=None).multi_label
+    verdicts = judge_snapshot([image(("a",), ("b", 0.9), ("a", 0.6))], threshold=None, multi_label=True)
+
+    assert verdicts.multi_label
+    assert verdicts.predicted["thresholds"].to_pylist() == [["b", "a"]]
+
+
+@pytest.mark.parametrize(
+    ("listed", "is_certain"),
+    [
+        ([("a", 0.6)], True),
+        ([("a", 0.4)], False),
+        ([("a", 0.4), ("b", 0.35)], True),
+        ([("a", 0.3), ("b", 0.3)], False),
+        ([("a", 0.5)], False),
+        ([("a", 0.34), ("b", 0.33), ("c", 0.33)], True),
+        ([], False),
+    ],
+)
+def test_the_highest_score_is_certain_where_nothing_unlisted_can_reach_it(
+    listed: list[tuple[str, float]], is_certain: bool
+) -> None:
+    """Scores of an image sum to 1, so what is not listed shares what is left."""
+    lines = snapshot(image(("a",), *listed), image(("c",), ("c", 0.9)), image(("b",), ("b", 0.9)))
+    found = read_judged_snapshot(lines, "x", threshold=None)
+
+    assert found.is_highest.tolist() == [is_certain, True, True]
+
+
+def test_hidden_scores_are_counted() -> None:
+    """An image that lists nothing above a threshold may have had any label as its highest."""
+    found = read_judged_snapshot(snapshot(image(("a",), ("a", 0.1)), image(("b",), ("b", 0.9))), "x", threshold=None)
+
+    assert found.n_hidden == 1
+    assert hidden_note(1).startswith("1 image has no prediction")
+    assert hidden_note(2).startswith("2 images have no prediction")

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from deconfuse.engine.cache import EmbeddingCache
-from deconfuse.engine.thumbnails import Thumbnails, from_cache_or_image, made_from, thumbnail_source
-from deconfuse.errors import BadImage
+from deconfuse.engine.thumbnails import (
+    AHEAD,
+    FETCHED_BYTES,
+    GIVEN_UP,
+    Thumbnails,
+    fetched_thumbnails,
+    from_cache_or_image,
+    made_from,
+    thumbnail_source,
+)
+from deconfuse.errors import BadImage, NotFound
 from deconfuse.vision.images import Facts
 from worlds import picture, tiny_backbone, truncated, write
 
@@ -96,3 +106,85 @@ def test_an_image_that_cannot_be_read_is_none(error: Exception) -> None:
         raise error
 
     assert made_from(read) is None
+
+
+def nowhere(sha256: str | None, uri: str) -> None:
+    """A source that has no picture."""
+
+
+def fetched(
+    uris: list[str], images: dict[str, bytes], **options: Any
+) -> tuple[dict[str, bytes | None], list[str], list[int]]:
+    """(picture by address, as asked for in order; what was fetched; the limits that were given)."""
+    asked: list[str] = []
+    limits: list[int] = []
+
+    def fetch(uri: str, *, limit: int) -> bytes:
+        asked.append(uri)
+        limits.append(limit)
+        if uri not in images:
+            raise NotFound("object in S3", uri)
+        return images[uri]
+
+    with fetched_thumbnails(uris, fetch, **({"otherwise": nowhere} | options)) as picture_of:
+        return {uri: picture_of(None, uri) for uri in uris}, asked, limits
+
+
+def test_images_far_away_are_fetched_once_each() -> None:
+    """Every address in S3 is asked for once, with a limit; what comes is a small picture."""
+    uris = [f"s3://photos/{k}.png" for k in range(60)]
+    pictures, asked, limits = fetched(uris, {uri: picture("leaf", k) for k, uri in enumerate(uris)})
+
+    assert sorted(asked) == sorted(uris)
+    assert {data[8:12] for data in pictures.values() if data} == {b"WEBP"}
+    assert None not in pictures.values()
+    assert set(limits) == {FETCHED_BYTES}
+
+
+def test_what_is_at_hand_is_not_fetched() -> None:
+    """The cache and the folders of buckets come first; other addresses than those of S3 are never asked for."""
+    uris = ["s3://photos/a.png", "here.png", "https://x/y.png"]
+    pictures, asked, _ = fetched(uris, {}, otherwise=lambda sha256, uri: KEPT if uri == uris[0] else None)
+
+    assert pictures == {uris[0]: KEPT, uris[1]: None, uris[2]: None}
+    assert asked == []
+
+
+def test_what_cannot_be_had_has_no_picture() -> None:
+    """Gone, no image, half an image: None, and the others are there."""
+    uris = [f"s3://photos/{k}.png" for k in range(4)]
+    pictures, _, _ = fetched(uris, {uris[1]: b"no image", uris[2]: truncated(LEAF, keep=0.1), uris[3]: LEAF})
+
+    assert [pictures[uri] is None for uri in uris] == [True, True, True, False]
+
+
+def test_after_many_refusals_in_a_row_no_more_is_asked() -> None:
+    """A bucket that may not be read costs a moment, not an hour."""
+    uris = [f"s3://secret/{k}.png" for k in range(500)]
+    pictures, asked, _ = fetched(uris, {})
+
+    assert set(pictures.values()) == {None}
+    assert len(asked) <= GIVEN_UP + AHEAD
+
+
+def test_a_page_that_is_left_early_stops_fetching() -> None:
+    """What was not asked for when the page is complete is not waited for."""
+    uris = [f"s3://photos/{k}.png" for k in range(500)]
+    asked: list[str] = []
+
+    def fetch(uri: str, *, limit: int) -> bytes:
+        asked.append(uri)
+        return LEAF
+
+    with fetched_thumbnails(uris, fetch, otherwise=nowhere) as picture_of:
+        assert picture_of(None, uris[0])
+    assert len(asked) <= AHEAD
+
+
+def test_progress_counts_the_images_listed() -> None:
+    """As for any long work: step, done, total."""
+    steps: list[tuple[str, int, int]] = []
+    uris = [f"s3://photos/{k}.png" for k in range(3)]
+    fetched(uris, dict.fromkeys(uris, LEAF), progress=lambda *step: steps.append(step))
+
+    assert steps == [("fetching images", k, 3) for k in (1, 2, 3)]
