@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import WaiterError
 
 import serving
+from deconfuse.server import credentials
+from deconfuse.server.home import Address
+from servers import environment
 from worlds import manifest_line, picture
 
 PHOTOS = "photos"
@@ -287,3 +293,41 @@ def test_a_dataset_is_copied(api: Any, s3: Any) -> None:
     entries = [api.list_dataset_entries(DatasetArn=arn)["DatasetEntries"] for arn in (train, copy)]
     assert described["DatasetStats"]["TotalEntries"] == 5
     assert entries[0] == entries[1]
+
+
+VIEWER = """
+import json, sys
+import boto3, pandas
+
+session = boto3.Session(profile_name="custom-labels-access")
+client, bucket_of = session.client("rekognition"), session.resource("s3").Bucket
+(project,) = client.describe_projects(ProjectNames=[sys.argv[1]])["ProjectDescriptions"]
+versions = client.describe_project_versions(ProjectArn=project["ProjectArn"], VersionNames=[sys.argv[2]])
+place = versions["ProjectVersionDescriptions"][0]["EvaluationResult"]["Summary"]["S3Object"]
+summary = json.loads(bucket_of(place["Bucket"]).Object(place["Name"]).get()["Body"].read())
+cells = pandas.DataFrame(summary["AggregatedEvaluationResults"]["ConfusionMatrix"])
+pandas.options.display.float_format = "{:.0%}".format
+print(cells.pivot_table(index="PredictedLabel", columns="GroundTruthLabel", fill_value=0.0).astype(float))
+"""
+"""The way of AWS's published program from two names to the matrix, with nothing but a profile."""
+
+
+def test_the_published_way_to_the_matrix(service: serving.Service, api: Any, s3: Any, tmp_path: Path) -> None:
+    """A program that knows a profile, a project and a version prints the matrix; it needs no address of ours."""
+    project = api.create_project(ProjectName="rooms")["ProjectArn"]
+    source = put_manifest(s3, "all.manifest", {"leaf": 10, "sun": 10})
+    trained(api, project, TrainingData={"Assets": [source]}, TestingData={"AutoCreate": True})
+    config = tmp_path / "config"
+    config.write_text(credentials.written("aws-config", service.key, Address(service.url, service.url, "us-east-1")))
+    variables = {"AWS_CONFIG_FILE": str(config), "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none")}
+    command = [sys.executable, "-c", VIEWER, "rooms", "1"]
+    run = subprocess.run(command, env=environment(variables), capture_output=True, text=True, check=False, timeout=120)
+
+    assert run.stderr == ""
+    assert [line.split() for line in run.stdout.splitlines()] == [
+        ["Value"],
+        ["GroundTruthLabel", "leaf", "sun"],
+        ["PredictedLabel"],
+        ["leaf", "100%", "0%"],
+        ["sun", "0%", "100%"],
+    ]
