@@ -3,15 +3,19 @@
 PYTHON ?= python3
 BIN := .venv/bin
 IMAGES ?=
+FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint bench screenshots clean
+.PHONY: help demo serve test check lint bench screenshots clean
 
 help:            ## list the verbs
 	@grep -hE '^[a-z]+: .*##|^[a-z]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
 
 demo: .venv/installed           ## train on handwritten digits, print the matrix, write demo/run/report.html
 	@$(BIN)/python scripts/demo.py
+
+serve: .venv/installed          ## serve the API and an S3 on http://127.0.0.1:8750: make serve FLAGS="--port 9000"
+	@$(BIN)/deconfuse serve $(FLAGS)
 
 test: .venv/installed-dev       ## the quick tests (without the markers browser, slow and postgres)
 	@$(BIN)/python -m pytest -q -n 2 -m "not browser and not slow and not postgres"

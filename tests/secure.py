@@ -30,13 +30,14 @@ def authority(folder: Path) -> Path:
 
 
 def make_certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for localhost, *.localhost and 127.0.0.1, signed by itself, and its key, both in `folder`."""
+    """A certificate for localhost, buckets below it and 127.0.0.1, signed by itself, and its key, both in `folder`."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
     names = [
         x509.DNSName("localhost"),
         x509.DNSName("*.localhost"),
+        x509.DNSName("photos.localhost"),  # Node takes no wildcard before a single word
         x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
     ]
     usage = x509.KeyUsage(
