@@ -6,7 +6,7 @@ IMAGES ?=
 FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check lint bench screenshots clean
+.PHONY: help demo serve test check clients lint bench screenshots clean
 
 help:            ## list the verbs
 	@grep -hE '^[a-z]+: .*##|^[a-z]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -17,14 +17,18 @@ demo: .venv/installed           ## train on handwritten digits, print the matrix
 serve: .venv/installed          ## serve the API and an S3 on http://127.0.0.1:8750: make serve FLAGS="--port 9000"
 	@$(BIN)/deconfuse serve $(FLAGS)
 
-test: .venv/installed-dev       ## the quick tests (without the markers browser, slow and postgres)
-	@$(BIN)/python -m pytest -q -n 2 -m "not browser and not slow and not postgres"
-	@echo "left out: tests marked browser, slow and postgres; make check runs everything"
+test: .venv/installed-dev       ## the quick tests (without the markers browser, slow, postgres, clients and node)
+	@$(BIN)/python -m pytest -q -n 2 -m "not browser and not slow and not postgres and not clients and not node"
+	@echo "left out: tests marked browser, slow, postgres and clients (make check), and node (make clients)"
 
-check: lint .venv/installed-dev ## lint, types, floors and every test: what CI runs
+check: lint .venv/installed-clients ## lint, types, floors and every test but those of node: what CI runs
 	@command -v chromium >/dev/null || { echo "make check needs Chromium (Debian: apt-get install chromium)"; exit 1; }
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || { echo "make check needs PostgreSQL (Debian: apt-get install postgresql)"; exit 1; }
-	@DECONFUSE_HYPOTHESIS=deep $(BIN)/python -m pytest -q -n 2
+	@DECONFUSE_HYPOTHESIS=deep $(BIN)/python -m pytest -q -n 2 -m "not node"
+
+clients: .venv/installed-clients ## other people's clients against a running service; needs node and npm too
+	@command -v npm >/dev/null || { echo "make clients needs node and npm (nodejs.org)"; exit 1; }
+	@$(BIN)/python -m pytest -q -m "clients or node"
 
 lint: .venv/installed-dev       ## style, types and floors only
 	@$(BIN)/ruff check src tests scripts bench
@@ -57,3 +61,7 @@ clean:           ## remove what the other verbs made
 	@echo "installing into .venv (once)"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@ .venv/installed
+
+.venv/installed-clients: .venv/installed-dev scripts/clients.py $(wildcard tests/doors/clients/*.txt)
+	@$(BIN)/python scripts/clients.py
+	@touch $@

@@ -1,4 +1,6 @@
-"""Install other people's clients of S3, each in a place of its own below the environment: python scripts/clients.py
+"""Install other people's clients of S3, each in a place of its own below the environment.
+
+    python scripts/clients.py
 
 The AWS CLI and s3fs bring a botocore that is not ours, and rclone is one large program; none of them belongs into the
 environment of the project. tests/doors/clients/NAME.txt says what is installed to ENVIRONMENT/clients/NAME; what is

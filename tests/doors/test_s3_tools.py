@@ -124,7 +124,7 @@ def test_s3fs_and_pandas(doors: tuple[Service, dict[str, str]], tmp_path: Path) 
     """Addresses of the form s3://, written and read by pandas; files, ranges and folders by s3fs."""
     _, variables = doors
     # Its own botocore comes first, pandas and pyarrow are those of the project.
-    behind = "import sys; sys.path.append(%r)\n" % sysconfig.get_paths()["purelib"]
+    behind = f"import sys; sys.path.append({sysconfig.get_paths()['purelib']!r})\n"
     python = runner(program("s3fs", "python"), cwd=tmp_path, env=variables)
 
     assert python("-c", behind + S3FS).strip() == "done"
@@ -171,7 +171,7 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("package.json", "s3.mjs"):
         (folder / name).write_bytes((NODE / name).read_bytes())
     subprocess.run(
-        ["npm", "install", "--silent", "--no-audit", "--no-fund", "--no-package-lock"],  # noqa: S607
+        ["npm", "install", "--silent", "--no-audit", "--no-fund", "--no-package-lock"],
         cwd=folder,
         check=True,
         timeout=300,
