@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
 import shutil
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -24,6 +27,7 @@ from botocore.exceptions import ClientError
 
 from clusters import free_port
 from servers import Server, environment, finished, running, self_signed, start
+from worlds import label_folder, manifest_line, picture
 
 ONCE = Config(retries={"total_max_attempts": 1})
 DEFAULTS = {"AWS_DEFAULT_REGION": "us-east-1", "AWS_REGION": "us-east-1"}
@@ -340,6 +344,39 @@ def test_a_home_whose_database_is_gone_is_refused(tmp_path: Path) -> None:
     assert sorted((tmp_path / "home" / "blobs").glob("??/*")) >= blobs
 
 
+@pytest.mark.slow
+def test_a_copy_made_while_it_works_brings_everything_back(tmp_path: Path) -> None:
+    """In the order of docs/operating.md: blobs, one moment of the database, blobs again."""
+    copy = tmp_path / "copy"
+    with running(tmp_path / "home") as server:
+        s3 = client(server, "s3")
+        s3.create_bucket(Bucket="photos")
+        s3.put_object(Bucket="photos", Key="early", Body=b"early")
+        shutil.copytree(server.home / "blobs", copy / "blobs")
+        shutil.copy(server.home / "identity", copy / "identity")
+        s3.put_object(Bucket="photos", Key="later", Body=b"later")
+        client(server, "rekognition").create_project(ProjectName="rooms")
+        databases = [contextlib.closing(sqlite3.connect(path / "deconfuse.db")) for path in (server.home, copy)]
+        with databases[0] as source, databases[1] as target:
+            source.backup(target)
+        s3.put_object(Bucket="photos", Key="too late", Body=b"x")
+        shutil.copytree(server.home / "blobs", copy / "blobs", dirs_exist_ok=True)
+        values = server.exports()
+    shutil.rmtree(tmp_path / "home")
+    with running(copy) as restored:
+        session = boto3.Session(values["AWS_ACCESS_KEY_ID"], values["AWS_SECRET_ACCESS_KEY"], region_name="us-east-1")
+        s3 = session.client("s3", endpoint_url=restored.url)
+        found = {
+            entry["Key"]: s3.get_object(Bucket="photos", Key=entry["Key"])["Body"].read()
+            for entry in s3.list_objects_v2(Bucket="photos")["Contents"]
+        }
+        rekognition = session.client("rekognition", endpoint_url=restored.url)
+
+        assert found == {"early": b"early", "later": b"later"}
+        assert len(rekognition.describe_projects()["ProjectDescriptions"]) == 1
+        assert restored.exports() == {}
+
+
 # TLS and other hosts
 
 
@@ -460,14 +497,62 @@ def test_a_home_that_may_not_be_written_is_said(deconfuse: Callable[..., Any], t
     assert (answer.code, "--home" in answer.err) == (6, True)
 
 
+# Work
+
+
+@pytest.mark.slow
+def test_a_training_is_done_by_a_process_of_its_own(tmp_path: Path) -> None:
+    """From pictures in a linked folder to labels of a new one, with nothing but boto3 and a running server."""
+    folder = label_folder(tmp_path / "photos", {"leaf": 12, "sun": 12})
+    with running(tmp_path / "home") as server:
+        linked = [
+            sys.executable,
+            "-m",
+            "deconfuse",
+            "bucket",
+            "link",
+            "photos",
+            str(folder),
+            "--home",
+            str(server.home),
+        ]
+        subprocess.run(linked, env=environment(), check=True)
+        s3, rekognition = client(server, "s3"), client(server, "rekognition")
+        s3.create_bucket(Bucket="results")
+        keys = [entry["Key"] for entry in s3.list_objects_v2(Bucket="photos")["Contents"]]
+        lines = [manifest_line(key, [key.partition("/")[0]], bucket="photos") for key in keys]
+        s3.put_object(Bucket="results", Key="train.manifest", Body=b"\n".join(lines))
+        project = rekognition.create_project(ProjectName="plants")["ProjectArn"]
+        manifest = {"GroundTruthManifest": {"S3Object": {"Bucket": "results", "Name": "train.manifest"}}}
+        train = rekognition.create_dataset(ProjectArn=project, DatasetType="TRAIN", DatasetSource=manifest)[
+            "DatasetArn"
+        ]
+        test = rekognition.create_dataset(ProjectArn=project, DatasetType="TEST")["DatasetArn"]
+        assert settled(rekognition, train)["Status"] == "CREATE_COMPLETE"
+        rekognition.distribute_dataset_entries(Datasets=[{"Arn": train}, {"Arn": test}])
+        settled(rekognition, train)
+        made = rekognition.create_project_version(
+            ProjectArn=project, VersionName="1", OutputConfig={"S3Bucket": "results", "S3KeyPrefix": "out"}
+        )["ProjectVersionArn"]
+        wait = {"Delay": 1, "MaxAttempts": 200}
+        waiter = rekognition.get_waiter("project_version_training_completed")
+        waiter.wait(ProjectArn=project, VersionNames=["1"], WaiterConfig=wait)
+        rekognition.start_project_version(ProjectVersionArn=made, MinInferenceUnits=1)
+        waiter = rekognition.get_waiter("project_version_running")
+        waiter.wait(ProjectArn=project, VersionNames=["1"], WaiterConfig=wait)
+        seen = rekognition.detect_custom_labels(ProjectVersionArn=made, Image={"Bytes": picture("leaf", 99)})
+
+        assert seen["CustomLabels"][0]["Name"] == "leaf"
+        assert server.stop() == 0
+    assert not [line for line in server.lines() if line["level"] in ("error", "warning")]
+
+
 # Elsewhere
 
 
 @pytest.fixture
 def other_s3() -> Iterator[str]:
     """Moto's server: an S3 by another author."""
-    import sys
-
     port = free_port()
     words = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
