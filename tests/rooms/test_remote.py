@@ -394,7 +394,18 @@ def test_projects_that_may_not_be_listed_are_no_second_error(cloud: Cloud) -> No
         looked(cloud)
 
 
-@pytest.mark.parametrize("body", [b"<html>hello</html>", b"[]", b"{}", b'{"ProjectDescriptions": "none"}', b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>hello</html>",
+        b"[]",
+        b"{}",
+        b'{"ProjectDescriptions": "none"}',
+        b"\xff\xfe",
+        b'{"ProjectDescriptions": [{}]}',
+        b'{"ProjectDescriptions": [{"ProjectArn": ""}]}',
+    ],
+)
 def test_something_that_is_no_rekognition_is_recognised(cloud: Cloud, body: bytes) -> None:
     """Another web server may answer at the address."""
     cloud.raw = body
@@ -574,3 +585,67 @@ def test_a_wrong_region_is_said(rooms: Cloud, region: str | None, message: str) 
     """Rekognition does not exist there, or nobody said where."""
     with pytest.raises(Invalid, match=f"--region.*{message}"):
         looked(rooms, remote=open_remote(region=region))
+
+
+@pytest.mark.parametrize(
+    ("profile", "kind", "said"),
+    [
+        ("credential_process = false", Denied, "credentials could not be had"),
+        ("credential_process = echo no json", Invalid, "AWS configuration"),
+        (
+            "sso_start_url = https://x\nsso_region = us-east-1\nsso_account_id = 1\nsso_role_name = r",
+            Denied,
+            "sso login",
+        ),
+        ("role_arn = arn:aws:iam::1:role/r\nsource_profile = gone", Invalid, "AWS configuration"),
+        ("role_arn = arn:aws:iam::1:role/r\ncredential_source = Nowhere", Invalid, "AWS configuration"),
+        ("aws_access_key_id = AKID", Denied, "no credentials"),
+        ("max_attempts = many", Invalid, "AWS configuration"),
+    ],
+)
+def test_a_profile_that_does_not_work_says_what_is_wrong(
+    rooms: Cloud,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    profile: str,
+    kind: type[DeconfuseError],
+    said: str,
+) -> None:
+    """A helper that fails, a login that is over, a role without a source, half a key, nonsense."""
+    set_user(monkeypatch, tmp_path, config=f"[profile x]\nregion = us-east-1\n{profile}\n", credentials="")
+
+    with pytest.raises(kind, match=said):
+        looked(rooms, remote=open_remote(profile="x", endpoint_url=rooms.url))
+
+
+def test_an_s3_of_other_people(rooms: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Rekognition here, S3 there, each at its own address; the version of an object that is named is read."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    model = judged_model()
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        keys = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "region_name": "us-east-1"}
+        s3 = boto3.client("s3", endpoint_url=f"http://{host}:{port}", **keys)
+        s3.create_bucket(Bucket=OUTPUT)
+        s3.put_bucket_versioning(Bucket=OUTPUT, VersioningConfiguration={"Status": "Enabled"})
+        wanted = s3.put_object(Bucket=OUTPUT, Key=SUMMARY_KEY, Body=model.summary())["VersionId"]
+        s3.put_object(Bucket=OUTPUT, Key=SUMMARY_KEY, Body=CAP_WATCH)
+        s3.put_object(Bucket=OUTPUT, Key=SNAPSHOT_KEY, Body=model.snapshot())
+        rooms.projects["rooms"][0]["EvaluationResult"]["Summary"]["S3Object"]["Version"] = wanted
+        monkeypatch.setenv("AWS_ENDPOINT_URL_REKOGNITION", rooms.url)
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://{host}:{port}")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+        found = looked(rooms, remote=open_remote())
+
+        assert found.matrix.counts[:-1, :-1].tolist() == model.counts().tolist()
+        assert found.predictions is not None
+        rooms.projects["rooms"][0]["EvaluationResult"]["Summary"]["S3Object"]["Version"] = "no-such-version"
+        with pytest.raises(DeconfuseError):
+            looked(rooms, remote=open_remote())
+        s3.close()
+    finally:
+        server.stop()

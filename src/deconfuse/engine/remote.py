@@ -146,7 +146,8 @@ class Remote:
     def projects(self, names: Sequence[str] = ()) -> Iterator[Mapping[str, Any]]:
         """The projects of these names, or all: what DescribeProjects says of each."""
         call = _Call("DescribeProjects", "rekognition", "rekognition:DescribeProjects", "the projects", "*")
-        return self._pages(call, "ProjectDescriptions", {"ProjectNames": list(names)} if names else {})
+        asked = {"ProjectNames": list(names)} if names else {}
+        return self._pages(call, "ProjectDescriptions", "ProjectArn", asked)
 
     def versions(self, project_arn: str, names: Sequence[str] = ()) -> Iterator[Mapping[str, Any]]:
         """The versions of a project of these names, or all, the newest first: what DescribeProjectVersions says.
@@ -156,8 +157,8 @@ class Remote:
         """
         action = "rekognition:DescribeProjectVersions"
         call = _Call("DescribeProjectVersions", "rekognition", action, f"project {project_arn}", project_arn)
-        asked: dict[str, Any] = {"ProjectArn": project_arn}
-        return self._pages(call, "ProjectVersionDescriptions", asked | ({"VersionNames": list(names)} if names else {}))
+        asked: dict[str, Any] = {"ProjectArn": project_arn} | ({"VersionNames": list(names)} if names else {})
+        return self._pages(call, "ProjectVersionDescriptions", "ProjectVersionArn", asked)
 
     @contextmanager
     def open(self, address: ObjectAddress) -> Iterator[BinaryIO]:
@@ -220,10 +221,12 @@ class Remote:
         except aws.BotoCoreError:
             raise
         except ValueError as error:
+            if "endpoint" not in str(error).lower():
+                raise Invalid("AWS configuration", str(error)) from None
             raise Invalid("--endpoint-url", f"{error}; give an address such as http://127.0.0.1:8750") from None
 
-    def _pages(self, call: _Call, member: str, asked: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
-        """Every item of a paginated answer."""
+    def _pages(self, call: _Call, member: str, arn: str, asked: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
+        """Every item of a paginated answer; each has its ARN."""
         with self._translated(call):
             pages = iter(self._rekognition.get_paginator(_snake(call.name)).paginate(**asked))
         stranger = Invalid("--endpoint-url", f"{self._address(call)} answers, but not as Amazon Rekognition does")
@@ -236,7 +239,7 @@ class Remote:
                 raise stranger from error
             if page is None:
                 return
-            if not isinstance(page.get(member), list):
+            if not isinstance(page.get(member), list) or not all(item.get(arn) for item in page[member]):
                 raise stranger
             yield from page[member]
 
@@ -295,7 +298,9 @@ class Remote:
         if isinstance(error, aws.ProfileNotFound):
             return _unknown_profile(self._session, str(error.kwargs.get("profile")))
         if isinstance(error, aws.NoRegionError):
-            return Invalid("--region", "no region is known; give one, or set it in the profile or in AWS_DEFAULT_REGION")
+            return Invalid(
+                "--region", "no region is known; give one, or set it in the profile or in AWS_DEFAULT_REGION"
+            )
         if isinstance(error, aws.InvalidRegionError):
             return Invalid("--region", f"{self.region!r} is not the name of a region")
         if isinstance(error, (aws.InvalidConfigError, aws.ConfigParseError)):
