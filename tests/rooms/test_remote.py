@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import socket
 import threading
 import time
@@ -114,6 +116,35 @@ def test_the_published_summary_shows_what_the_file_shows(cloud: Cloud) -> None:
     assert (found.matrix, found.thresholds, found.findings) == (file.matrix, file.thresholds, file.findings)
     assert (found.model, found.made, found.data_hash) == (file.model, file.made, file.data_hash)
     assert found.notes[: len(file.notes)] == file.notes
+
+
+def test_the_published_rooms_have_their_counts(cloud: Cloud) -> None:
+    """AWS's table of ten rooms, in whole percent, with the numbers of test images that give it: 39 of 50 are right."""
+    with (GOLDEN / "rooms_table.csv").open(newline="") as file:
+        header, *rows = csv.reader(file)
+    cells = [
+        {"GroundTruthLabel": true, "PredictedLabel": row[0], "Value": int(percent) / 100}
+        for row in rows
+        for true, percent in zip(header[1:], row[1:], strict=True)
+    ]
+    tested = dict(zip(header[1:], (4, 3, 11, 2, 3, 2, 3, 8, 11, 3), strict=True))
+    summary = {
+        "AggregatedEvaluationResults": {"ConfusionMatrix": cells, "F1Score": 0.8, "Precision": 0.8, "Recall": 0.8},
+        "EvaluationDetails": {"Labels": header[1:], "NumberOfTestingImages": 50},
+        "LabelEvaluationResults": [{"Label": name, "NumberOfTestingImages": n} for name, n in tested.items()],
+    }
+    cloud.trained("rooms", "1", summary=json.dumps(summary).encode())
+    found = looked(cloud)
+
+    assert (found.is_exact, found.n_images) == (True, 50)
+    assert found.matrix.counts.trace() == 39
+    assert n_counted(found, "kitchen", "living_space") == 1
+    assert n_counted(found, "entry_way", "living_space") == 2
+
+
+def n_counted(found: Evaluation, true: str, predicted: str) -> int:
+    """What a cell counts."""
+    return int(found.matrix.counts[found.labels.index(true), found.labels.index(predicted)])
 
 
 @pytest.mark.parametrize(
