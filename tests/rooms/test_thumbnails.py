@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -188,3 +189,30 @@ def test_progress_counts_the_images_listed() -> None:
     fetched(uris, dict.fromkeys(uris, LEAF), progress=lambda *step: steps.append(step))
 
     assert steps == [("fetching images", k, 3) for k in (1, 2, 3)]
+
+
+def test_after_the_time_nothing_more_is_fetched() -> None:
+    """A page is written in bounded time, however slow the bucket is."""
+    uris = [f"s3://photos/{k}.png" for k in range(3)]
+    pictures, asked, _ = fetched(uris, dict.fromkeys(uris, LEAF), seconds=-1.0)
+
+    assert (set(pictures.values()), asked) == ({None}, [])
+
+
+def test_an_interruption_waits_for_no_image() -> None:
+    """Ctrl-C ends at once, although a fetch hangs."""
+    hangs, uris = threading.Event(), [f"s3://photos/{k}.png" for k in range(30)]
+    reached = threading.Event()
+
+    def fetch(uri: str, *, limit: int) -> bytes:
+        if uri != uris[0]:
+            reached.set()
+            hangs.wait(30)
+        return LEAF
+
+    with pytest.raises(KeyboardInterrupt), fetched_thumbnails(uris, fetch, otherwise=nowhere) as picture_of:
+        assert picture_of(None, uris[0])
+        reached.wait(10)
+        raise KeyboardInterrupt
+    assert not hangs.is_set()
+    hangs.set()

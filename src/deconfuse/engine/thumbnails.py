@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,6 +24,9 @@ AHEAD = 24
 
 FETCHED_BYTES = 32 << 20
 """A larger image is not fetched; Rekognition takes none above 15 MB."""
+
+FETCH_SECONDS = 600.0
+"""After so long no further image is fetched; the page is written with those that came."""
 
 GIVEN_UP = 40
 """After so many images in a row that could not be had, no further one is fetched."""
@@ -78,6 +82,7 @@ def fetched_thumbnails(
     *,
     otherwise: Thumbnails,
     progress: Callable[[str, int, int], None] | None = None,
+    seconds: float = FETCH_SECONDS,
 ) -> Iterator[Thumbnails]:
     """Pictures of images that lie far away: some are fetched ahead while a page asks for one after the other.
 
@@ -86,7 +91,9 @@ def fetched_thumbnails(
         fetch: fetch(uri, limit=bytes) gives the bytes of an image; asked for addresses in S3 only.
         otherwise: asked first; where it has a picture, nothing is fetched.
         progress: called as progress(step, done, total).
+        seconds: how long images are fetched.
     """
+    deadline = time.monotonic() + seconds
     places = {uri: place for place, uri in enumerate(uris)}
     waiting: dict[str, Future[bytes | None]] = {}
     n_lost = 0
@@ -99,7 +106,8 @@ def fetched_thumbnails(
         if progress is not None:
             progress("fetching images", places.get(uri, 0) + 1, len(uris))
         near = otherwise(sha256, uri)
-        if near is not None or not uri.startswith("s3://") or n_lost >= GIVEN_UP:
+        is_over = n_lost >= GIVEN_UP or time.monotonic() > deadline
+        if near is not None or not uri.startswith("s3://") or is_over:
             return near
         for ahead in uris[places[uri] : places[uri] + AHEAD]:
             if ahead not in waiting and ahead.startswith("s3://"):
@@ -111,5 +119,8 @@ def fetched_thumbnails(
     pool = ThreadPoolExecutor(FETCHERS, thread_name_prefix="fetch")
     try:
         yield picture
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    except BaseException:
+        # Whoever pressed Ctrl-C does not wait for images that nobody will see.
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown(wait=True, cancel_futures=True)
