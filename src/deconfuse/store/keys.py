@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Select, select, update
+from sqlalchemy import Connection, Select, bindparam, select, update
 
 from deconfuse.errors import InUse, NotFound
 from deconfuse.store.rows import insert_into, storable
@@ -52,7 +52,7 @@ def find_key(rows: Connection, key_id: str) -> Key | None:
     """The key with this identifier; None where there is none, or it was revoked. Any text may be asked for."""
     if storable(key_id) != key_id:
         return None
-    row = rows.execute(_keys().where(KEYS.c.id == key_id, KEYS.c.revoked_ms.is_(None))).one_or_none()
+    row = rows.execute(_FIND, {"wanted": key_id}).one_or_none()
     return None if row is None else Key(*row)
 
 
@@ -79,3 +79,7 @@ def revoke_key(rows: Connection, key_id: str, *, now_ms: int) -> None:
 def _keys() -> Select[Any]:
     c = KEYS.c
     return select(c.id, c.secret, c.access, c.note, c.created_ms, c.revoked_ms)
+
+
+_FIND = _keys().where(KEYS.c.id == bindparam("wanted"), KEYS.c.revoked_ms.is_(None))
+"""Asked with every request, so built once."""

@@ -53,6 +53,18 @@ _BUCKET_AND_OBJECT = (  # built once: building it anew would take longer than as
     .where(BUCKETS.c.name == bindparam("asked_bucket"))
 )
 
+# What every put asks is built once: building a statement costs more than running it.
+_BUCKET = select(BUCKETS).where(BUCKETS.c.name == bindparam("wanted_bucket"))
+_LOCKED_BUCKETS = {
+    "": _BUCKET,
+    "shared": _BUCKET.with_for_update(read=True, key_share=True),
+    "alone": _BUCKET.with_for_update(),
+}
+_HERE = (OBJECTS.c.bucket == bindparam("wanted_bucket")) & (OBJECTS.c.key == bindparam("wanted_key"))
+_OLD = select(OBJECTS.c.blob, OBJECTS.c.etag).where(_HERE).with_for_update()
+_INSERT = insert(OBJECTS)
+_REPLACE = update(OBJECTS).where(_HERE)
+
 
 @dataclass(frozen=True, slots=True)
 class Placement:
@@ -238,8 +250,8 @@ class LocalObjects:
         """Name a blob in the caller's transaction: the object, and the blobs to remove once that is durable."""
         writable(bucket_of(connection, bucket, lock="shared"))
         alone_with(connection, f"object {bucket} {key.hex()}")
-        here = (OBJECTS.c.bucket == bucket) & (OBJECTS.c.key == key)
-        old = connection.execute(select(OBJECTS.c.blob, OBJECTS.c.etag).where(here).with_for_update()).first()
+        here = {"wanted_bucket": bucket, "wanted_key": key}
+        old = connection.execute(_OLD, here).first()
         text = key.decode()
         conditions.check_write(old.etag if old else None, text)
         now = to_ms(self.clock())
@@ -255,9 +267,9 @@ class LocalObjects:
             "upload": placement.upload,
         }
         if old:
-            connection.execute(update(OBJECTS).where(here).values(values))
+            connection.execute(_REPLACE, here | values)
         else:
-            connection.execute(insert(OBJECTS).values(bucket=bucket, key=key, **values))
+            connection.execute(_INSERT, {"bucket": bucket, "key": key, **values})
         stored = Stored(
             bucket=bucket,
             key=text,
@@ -472,10 +484,7 @@ def bucket_of(connection: Connection, name: str, *, lock: str = "") -> Bucket:
     Raises:
         NotFound: there is none.
     """
-    wanted = select(BUCKETS).where(BUCKETS.c.name == name)
-    if lock:
-        wanted = wanted.with_for_update(read=lock == "shared", key_share=lock == "shared")
-    row = connection.execute(wanted).first()
+    row = connection.execute(_LOCKED_BUCKETS[lock], {"wanted_bucket": name}).first()
     if row is None:
         raise NotFound("bucket", name)
     return _bucket(row)
