@@ -210,9 +210,13 @@ def test_an_interruption_waits_for_no_image() -> None:
             hangs.wait(30)
         return LEAF
 
-    with pytest.raises(KeyboardInterrupt), fetched_thumbnails(uris, fetch, otherwise=nowhere) as picture_of:
-        assert picture_of(None, uris[0])
-        reached.wait(10)
-        raise KeyboardInterrupt
+    def interrupted() -> None:
+        with fetched_thumbnails(uris, fetch, otherwise=nowhere) as picture_of:
+            picture_of(None, uris[0])
+            reached.wait(10)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert not hangs.is_set()
     hangs.set()
