@@ -5,7 +5,6 @@ with running(tmp_path / "home") as server:          started, and stopped at the 
     server.lines()                                  what it has logged
     server.stop()                                   SIGTERM, or another signal: its exit code
 finished(home, "--port", "0")                       a start that is to fail: exit code and stderr
-self_signed(tmp_path)                               (certificate, key) for localhost and 127.0.0.1
 """
 
 from __future__ import annotations
@@ -20,8 +19,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -115,34 +112,3 @@ def finished(home: Path, *flags: object, variables: Mapping[str, str] = {}) -> t
         command(home, *flags), capture_output=True, env=environment(variables), timeout=START_SECONDS, check=False
     )
     return done.returncode, done.stderr.decode()
-
-
-def self_signed(folder: Path) -> tuple[Path, Path]:
-    """The PEM files of a certificate for localhost and 127.0.0.1, good for a day, and of its key."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import NameOID
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    names = [x509.DNSName("localhost"), x509.DNSName("*.localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    certificate, private = folder / "certificate.pem", folder / "key.pem"
-    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    plain = serialization.NoEncryption()
-    form = serialization.PrivateFormat.PKCS8
-    private.write_bytes(key.private_bytes(serialization.Encoding.PEM, form, plain))
-    return certificate, private

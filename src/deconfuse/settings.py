@@ -203,7 +203,8 @@ class _Reader:
     def text(self, name: str, default: str = "", form: re.Pattern[str] | None = None, what: str = "") -> str:
         text = self._raw(name)
         if text and form is not None and not form.fullmatch(text):
-            raise self._invalid(name, f"{text!r} is not {what}")
+            # What may hold a password is not repeated.
+            raise self._invalid(name, f"{'what it holds' if '@' in text else repr(text)} is not {what}")
         return text or default
 
     def number(self, name: str, default: int, *, least: int = 1, most: int | None = None) -> int:

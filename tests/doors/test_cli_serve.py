@@ -25,8 +25,10 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from clients import program
 from clusters import free_port
-from servers import Server, environment, finished, running, self_signed, start
+from secure import make_certificate
+from servers import Server, environment, finished, running, start
 from worlds import label_folder, manifest_line, picture
 
 ONCE = Config(retries={"total_max_attempts": 1})
@@ -136,8 +138,7 @@ def test_the_profile_works_alone(
     assert session.client("sts").meta.endpoint_url.endswith("amazonaws.com")
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("aws") is None, reason="needs the AWS CLI")
+@pytest.mark.clients
 def test_the_profile_works_for_the_aws_cli(deconfuse: Callable[..., Any], server: Server, tmp_path: Path) -> None:
     """The same block, by AWS's own command line."""
     config = tmp_path / "config"
@@ -146,7 +147,7 @@ def test_the_profile_works_for_the_aws_cli(deconfuse: Callable[..., Any], server
     variables.pop("PYTHONPATH")
 
     def aws(*words: str) -> str:
-        words = ("aws", "--profile", "custom-labels-access", *words)
+        words = (program("awscli", "aws"), "--profile", "custom-labels-access", *words)
         return subprocess.run(words, env=variables, capture_output=True, check=True, timeout=60).stdout.decode()
 
     aws("s3", "mb", "s3://by-the-cli")
@@ -382,7 +383,7 @@ def test_a_copy_made_while_it_works_brings_everything_back(tmp_path: Path) -> No
 
 def test_tls_opens_it_to_other_hosts(tmp_path: Path) -> None:
     """With a certificate no --insecure is needed; boto3 verifies it, sends trailers, and reads what it put."""
-    certificate, key = self_signed(tmp_path)
+    certificate, key = make_certificate(tmp_path)
     flags = ("--host", "0.0.0.0", "--certificate", certificate, "--key", key)
     with running(tmp_path / "home", *flags) as server:
         s3 = client(server, "s3", verify=str(certificate))

@@ -47,6 +47,9 @@ PREFLIGHT_SECONDS = 3600
 HEALTH_SECONDS = 1.0
 """How long an answer of /healthz holds, so that asking it costs the database little."""
 
+PATIENCE_SECONDS = 5.0
+"""How long /healthz waits for the database."""
+
 _METHODS = b"GET, HEAD, PUT, POST, DELETE"
 _EXPOSED = (
     b"ETag, Content-Range, Last-Modified, x-amz-request-id, x-amzn-RequestId, x-amz-version-id, "
@@ -161,15 +164,16 @@ class Application:
 
     async def _is_well(self) -> bool:
         async with self._health_lock:
-            now = self._monotonic()
-            if self._health is None or now - self._health[0] >= HEALTH_SECONDS:
+            if self._health is None or self._monotonic() - self._health[0] >= HEALTH_SECONDS:
+                is_well = False
                 try:
-                    await run_sync(health.check_database, self._house, limiter=self._threads)
+                    with anyio.move_on_after(PATIENCE_SECONDS):
+                        check = health.check_database
+                        await run_sync(check, self._house, limiter=self._threads, abandon_on_cancel=True)
+                        is_well = True
                 except errors.Unavailable as error:
                     _LOG.warning("the database does not answer: %s", error)
-                    self._health = (self._monotonic(), False)
-                else:
-                    self._health = (self._monotonic(), True)
+                self._health = (self._monotonic(), is_well)
             return self._health[1]
 
     def _with_origin(self, scope: Scope, send: Send) -> Send:
