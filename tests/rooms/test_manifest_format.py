@@ -15,6 +15,7 @@ from deconfuse.formats.manifest import (
     Entry,
     ManifestLimits,
     multilabel_job_to_manifest,
+    read_line,
     read_manifest,
     refuse_duplicates,
     write_manifest,
@@ -115,6 +116,8 @@ REFUSED: dict[str, list[Line | bytes]] = {
         {**GOOD, "animal-metadata": []},
         {**JOB, "sport-metadata": without(JOB_META, "class-map")},
         boxed(BOX, class_map=[]),
+        boxed(BOX, class_map={"0": " "}),
+        boxed(BOX, class_map={"0": "a\0b"}),
         boxed(BOX, objects={}),
     ],
     "ERROR_MISSING_BOUNDING_BOX_CONFIDENCE": [
@@ -231,6 +234,22 @@ def test_one_bad_box_leaves_the_others() -> None:
     assert entry.n_boxes == 1
     assert [problem.at for problem in entry.problems] == ["box/annotations/1"]
     assert entry.is_ignored
+
+
+def test_labels_of_boxes_that_can_be_used_are_known() -> None:
+    """Without repetition, in the order of the boxes; they are no labels of the image."""
+    names = {"0": "cap", "1": "hat", "2": "cat"}
+    boxes = [{**BOX, "class_id": number} for number in (2, 0, 2)] + [{**BOX, "class_id": 1, "top": -1}]
+    (entry,) = read(boxed(*boxes, class_map=names))
+
+    assert (entry.boxed, entry.labels) == (("cat", "cap"), ())
+
+
+def test_a_line_by_itself_is_judged_alike() -> None:
+    """As in a manifest, except that nothing can come twice."""
+    for line in (GOOD, JOB, boxed(BOX), without(GOOD, "animal"), {}):
+        raw = json.dumps(line).encode()
+        assert read_line(raw, 1) == read_line(raw, 1) == read(raw)[0]
 
 
 @pytest.mark.parametrize(

@@ -208,9 +208,34 @@ def test_loading_ends_when_it_may_not_go_on(database: Database, dataset: int) ->
     with pytest.raises(NotFound, match="dataset"):
         registry.load_entries(database, 99, lines(1))
     with pytest.raises(ZeroDivisionError):
-        registry.load_entries(database, dataset, lines(1), guard=lambda rows: 1 // 0)
+        registry.load_entries(database, dataset, lines(1), within="CREATE_FAILED", guard=lambda rows: 1 // 0)
     with database.read() as rows:
         assert registry.count_entries(rows, dataset).n_entries == 1000
+
+
+def test_lines_that_are_added_replace_nothing(database: Database, dataset: int) -> None:
+    """Of lines for one image the first stays, with its labels, near and far; only what is added is counted."""
+    put(database, dataset, *ROWS)
+    again = [EntryRow(ROWS[0].source_ref, b"x", ("fish",)), EntryRow("s3://bucket/new", b"n"), *lines(1500)]
+
+    n_lines = registry.load_entries(
+        database, dataset, [*again, EntryRow("s3://bucket/new", b"m"), *lines(9)], put=registry.add_entries
+    )
+
+    assert n_lines == 1501
+    assert all_lines(database, dataset)[:6] == [b"1", b"2", b"3", b"4", b"5", b"n"]
+    with database.read() as rows:
+        assert registry.count_entries(rows, dataset) == Stats(1506, 1503, 54, 4)
+
+
+def test_clearing_ends_when_it_may_not_go_on(database: Database, dataset: int) -> None:
+    """A worker that has lost its job takes nothing away."""
+    put(database, dataset, *ROWS)
+
+    with pytest.raises(ZeroDivisionError):
+        registry.clear_entries(database, dataset, guard=lambda rows: 1 // 0)
+    with database.read() as rows:
+        assert registry.count_entries(rows, dataset).n_entries == 5
 
 
 def test_clearing_takes_every_line(database: Database, dataset: int) -> None:
@@ -274,7 +299,9 @@ def test_a_copy_is_the_same(database: Database, dataset: int) -> None:
             (list(registry.each_line(rows, each)), registry.list_labels(rows, each), registry.count_entries(rows, each))
             for each in (dataset, target)
         ]
-        labels = [[item[1:] for item in registry.list_labels_of_entries(rows, each).items] for each in (dataset, target)]
+        labels = [
+            [item[1:] for item in registry.list_labels_of_entries(rows, each).items] for each in (dataset, target)
+        ]
     assert (n_calls, views[0], labels[0]) == (3, views[1], labels[1])
 
 
