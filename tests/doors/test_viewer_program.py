@@ -18,6 +18,8 @@ import pytest
 from servers import Server, environment, running
 from worlds import manifest_line, picture
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = Path(__file__).resolve().parents[1] / "viewer.py"
 LABELS = {"leaf": 12, "sea": 12, "sun": 12}
 FAST = {"Delay": 1, "MaxAttempts": 240}
