@@ -3,12 +3,14 @@
 The house, from the ground up; a floor uses any floor beneath it and none above:
 
     errors                                  what can go wrong
-    tables, names                           nouns and spelling
+    tables, names, signing                  nouns, spelling, proof of identity
     measure                                 mathematics on counts
     formats, insights, learn, vision        other people's files · findings · classifiers · images to vectors
-    report                                  views to text, pictures and pages
+    report, store                           views to text, pictures and pages · rows and objects that last
     engine                                  long work: import, embed, train, count, evaluate, export
-    settings, app, cli                      the environment · where everything is put together · commands
+    service                                 what may be asked of a server, and every rule of it
+    asgi, wire, gateway, server             HTTP: one request · the API · S3 · one port for them
+    settings, app, caretaker, cli           the environment · where everything is put together · commands
 
 Images and labels walk through formats (rows), vision (vectors), learn (probabilities), measure (counts), insights
 (findings) and report (pages). docs/contributing.md tells the rest.
