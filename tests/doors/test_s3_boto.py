@@ -353,6 +353,17 @@ def test_wrong_keys(service: Service, client: Any) -> None:
     assert client.list_objects_v2(Bucket="photos")["KeyCount"] == 0
 
 
+def test_a_client_of_another_region_finds_the_right_one(service: Service, client: Any) -> None:
+    """Signatures are for one region; the refusal names it, and boto3 signs again."""
+    other = service.client("s3", region="eu-central-1", retries={"total_max_attempts": 3})
+    other.put_object(Bucket="photos", Key="a", Body=IMAGE)
+    assert read(other, "a") == IMAGE
+    with pytest.raises(ClientError) as caught:
+        other.list_buckets()
+    assert code_of(caught) == (400, "AuthorizationHeaderMalformed")
+    assert caught.value.response["Error"]["Region"] == "us-east-1"
+
+
 def test_an_early_refusal_spoils_no_connection(client: Any) -> None:
     """Uploads that are refused before they were read, and calls between them, over one pool of connections."""
     for _ in range(5):

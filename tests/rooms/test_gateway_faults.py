@@ -7,6 +7,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from deconfuse import errors
+from deconfuse.asgi import TooSlow
 from deconfuse.gateway.faults import code, fault
 from deconfuse.gateway.restxml import Answer
 
@@ -128,6 +129,23 @@ def test_what_went_wrong_inside_is_not_told(error: Exception) -> None:
     assert (answer.status, fields(answer)["Code"]) == (500, "InternalError")
     assert b"password" not in answer.body
     assert b"ABC" in answer.body
+
+
+def test_a_body_that_came_too_slowly() -> None:
+    """Has a code of its own, which clients repeat."""
+    answer = answered(TooSlow("no byte came for 20 seconds"), method="PUT")
+
+    assert (answer.status, fields(answer)["Code"]) == (400, "RequestTimeout")
+    assert fields(answer)["Message"] == "no byte came for 20 seconds"
+
+
+@pytest.mark.parametrize(("reason", "told"), [("scope", "eu-west-1"), ("mismatch", None)])
+def test_the_region_to_sign_for_is_told(reason: errors.SignatureFault, told: str | None) -> None:
+    """To who signed for another, and to nobody else."""
+    error = errors.BadSignature(reason, "why")
+    answer = fault(error, method="GET", resource="/b", request_id="ABC", region="eu-west-1")
+
+    assert fields(answer).get("Region") == told
 
 
 @pytest.mark.parametrize("error", [errors.TooFast("x"), errors.Unavailable("the disk is full")])

@@ -227,7 +227,13 @@ class Gateway:
         if code(error)[0] == 500:
             self._report(exchange, error)
         resource = request.raw_path.decode("latin-1")
-        answer = fault(error, method=request.method, resource=resource, request_id=exchange.request_id)
+        answer = fault(
+            error,
+            method=request.method,
+            resource=resource,
+            request_id=exchange.request_id,
+            region=self.house.region,
+        )
         await exchange.answer(answer.status, answer.headers, answer.body)
 
     async def _in_thread(self, work: Callable[[Unpack[Arguments]], T], *arguments: *Arguments) -> T:

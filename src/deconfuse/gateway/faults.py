@@ -143,7 +143,7 @@ def code(error: BaseException, *, method: str = "") -> _Code:
     return next((CODES[kind] for kind in type(error).__mro__ if kind in CODES), (500, "InternalError"))
 
 
-def fault(error: BaseException, *, method: str, resource: str, request_id: str) -> Answer:
+def fault(error: BaseException, *, method: str, resource: str, request_id: str, region: str = "") -> Answer:
     """The answer to a request that went wrong.
 
     Args:
@@ -151,6 +151,7 @@ def fault(error: BaseException, *, method: str, resource: str, request_id: str) 
         method: the request's method; HEAD and 304 have no body.
         resource: the request's path, as it arrived.
         request_id: also told where nothing else is.
+        region: the one to sign for; clients that signed for another read it and sign again.
     """
     status, word = code(error, method=method)
     headers = [(b"x-amz-request-id", header_value(request_id))]
@@ -163,6 +164,8 @@ def fault(error: BaseException, *, method: str, resource: str, request_id: str) 
     told = error.why if isinstance(error, errors.Invalid) else str(error)
     message = _UNTOLD if status == 500 else told or word
     details = _details(error, word)
+    if isinstance(error, errors.BadSignature) and error.reason == "scope" and region:
+        details["Region"] = region
     body = document(word, message, details | {"Resource": resource, "RequestId": request_id})
     headers.append((b"Content-Type", b"application/xml"))
     return Answer(status, tuple(headers), body)
