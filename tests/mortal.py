@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -55,6 +56,15 @@ class Deaths:
         paths = [str(self.folder), str(Path(__file__).parent), *(path for path in sys.path if path)]
         kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "DECONFUSE_CACHE"}}
         return kept | {VARIABLE: str(self.folder), "PYTHONPATH": os.pathsep.join(paths)}
+
+    @contextlib.contextmanager
+    def full_disk(self) -> Iterator[None]:
+        """Until the block ends no blob finds room on the disk."""
+        (self.folder / "full").touch()
+        try:
+            yield
+        finally:
+            (self.folder / "full").unlink()
 
     def passed(self) -> list[str]:
         """Every point that was passed, in the order of its first time."""
@@ -162,6 +172,15 @@ class _Points:
             reach("secure before")
             secure(self)
             reach("secure after")
+
+        fsync = os.fsync
+
+        def full_fsync(descriptor: int) -> None:
+            if (self._folder / "full").exists():
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            fsync(descriptor)
+
+        os.fsync = full_fsync
 
         def mortal_remove(self: Any, names: Any) -> None:
             names = list(names)

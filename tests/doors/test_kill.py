@@ -59,7 +59,7 @@ class Workshop:
             n_children=1,
             n_threads=1,
             silence=4.0,
-            pauses=(0.1,),
+            pauses=(4.0,),
         )
 
     def train(self, name: str) -> Version:
@@ -152,6 +152,19 @@ def test_a_training_survives_the_death_of_its_process_at_any_moment(workshop: Wo
 
         assert version.status == "TRAINING_COMPLETED", version.message
         check_trained(workshop.house, version)
+    check_whole(workshop.house)
+
+
+def test_a_training_waits_for_room_on_the_disk(workshop: Workshop) -> None:
+    """A disk that is full for a while: the training says so, begins again, and completes."""
+    with workshop.deaths.full_disk():
+        version = workshop.train("full")
+        until(lambda: "Waiting to begin" in view_of(workshop.house, version).message, what="the message")
+        assert workshop.now(version).status == "TRAINING_IN_PROGRESS"
+    version = workshop.ended(version)
+
+    assert version.status == "TRAINING_COMPLETED"
+    check_trained(workshop.house, version)
     check_whole(workshop.house)
 
 

@@ -162,11 +162,23 @@ def test_a_child_that_cannot_be_started_is_an_attempt(database: Database, url: s
     assert "after 3 attempts: no process can be started: [Errno 2]" in failed.message
 
 
+def test_a_child_that_cannot_begin_is_not_begun_again_at_once(database: Database, url: str, diary: Path) -> None:
+    """What it needs may be away for a while, as the disk's last room; the job says what it waits for."""
+    job = add_job(database, diary, kind="child")
+    with running(database, url, command=lambda job, worker: [sys.executable, "-c", "exit(8)"], pauses=(4.0,)):
+        until(lambda: get(database, job).message, what="the message")
+        waiting = get(database, job)
+
+    assert (waiting.status, waiting.n_attempts) == ("RUNNING", 1)
+    assert waiting.message == "Waiting to begin again: its process ended with exit code 8."
+    assert (get(database, job).status, get(database, job).n_attempts) == ("WAITING", 0)
+
+
 def test_a_child_without_a_word_about_its_end_is_an_attempt(database: Database, url: str, diary: Path) -> None:
     """A process that ends well and has not done its job."""
     job = add_job(database, diary, kind="child")
     with running(database, url, command=lambda job, worker: [sys.executable, "-c", ""]):
-        assert wait_for(database, job, "FAILED").message.endswith("its process ended with exit code 0")
+        assert wait_for(database, job, "FAILED").message.endswith("its process ended and left it undone")
 
 
 @pytest.mark.slow

@@ -242,7 +242,7 @@ def stumble(heart: Heart, task: Task, error: Exception, pauses: Sequence[float])
         log.error("job %d of the kind %s stumbled", heart.job.id, heart.job.kind, exc_info=error)
     if not is_last_attempt(task, heart.job):
         # Without a pause every attempt would be over before a disk has room again.
-        heart.wait_and_say(pauses[min(heart.job.n_attempts, len(pauses)) - 1], f"waiting to begin again, for {why}")
+        heart.wait_and_say(pauses[min(heart.job.n_attempts, len(pauses)) - 1], f"Waiting to begin again: {why}.")
     if heart.is_stopping:
         settle(heart, lambda: leave(heart, is_attempt=False))
     else:

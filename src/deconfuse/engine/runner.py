@@ -243,10 +243,13 @@ class Runner:
         if heart.is_stopping:
             settle(heart, lambda: leave(heart, is_attempt=False))
             return
-        if code and not hand.task.attempts:
-            heart.pause(self._pauses[min(heart.job.n_attempts, len(self._pauses)) - 1])
-        why = f"its process was killed by signal {-code}" if code < 0 else f"its process ended with exit code {code}"
-        settle(heart, lambda: leave_or_fail(heart, hand.task, why))
+        if code <= 0 and hand.task.attempts:
+            why = f"its process was killed by signal {-code}" if code else "its process ended and left it undone"
+            settle(heart, lambda: leave_or_fail(heart, hand.task, why))
+            return
+        # It could not even begin, as on a full disk; or nothing would end its being begun but a pause.
+        with heart.beating():
+            stumble(heart, hand.task, Unavailable(f"its process ended with exit code {code}"), self._pauses)
 
     def _spawn(self, heart: Heart) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
