@@ -566,7 +566,9 @@ class Mortal(_Wrapped):
 def left(house: House) -> dict[str, bytes]:
     """Every object of results and models but the evaluation summary, which tells the time of its making."""
     keys = [(bucket, key) for bucket in (RESULTS, OWN_BUCKET) for key in keys_in(house, bucket)]
-    return {f"{bucket}/{key}": content(house, bucket, key) for bucket, key in keys if "EvaluationResultSummary-" not in key}
+    return {
+        f"{bucket}/{key}": content(house, bucket, key) for bucket, key in keys if "EvaluationResultSummary-" not in key
+    }
 
 
 @pytest.mark.parametrize("is_after", [False, True])
@@ -767,3 +769,27 @@ def test_handwritten_digits_through_the_house(tmp_path: Path) -> None:
     assert hits >= 90
     assert view.version.f1 is not None
     assert view.version.f1 > 0.8
+
+
+def test_what_a_dataset_notes_on_lines_is_not_trained_with(house: House) -> None:
+    """A line of the greatest length is one still, and what was wrong with a line is found out anew."""
+    (short,) = put_images(house, {"leaf": 1})
+    room = 100_000 - len(manifest_line("leaf/0.jpg", ["leaf"], note=""))
+    longest = manifest_line("leaf/0.jpg", ["leaf"], note="x" * room)
+    project = projects.create_project(house, "shop")
+    make_bucket(house, RESULTS)
+    noted = [longest[:-1] + b',"cl-metadata":{"is_labeled":true}}']
+    note = b'"cl-errors":[{"code":"ERROR_INVALID_IMAGE","message":"m"}],"cl-metadata":{"is_labeled":true}'
+    noted += [short[:-1] + b"," + note + b"}"]
+    with house.database.write() as rows:
+        dataset = registry.add_dataset(rows, project.id, "train", now_ms=house.now_ms, status="CREATE_COMPLETE")
+        entries = [registry.EntryRow(f"s3://{PHOTOS}/{number}", line) for number, line in enumerate(noted)]
+        registry.put_entries(rows, dataset.id, entries)
+    version = create(house, project)
+    with house.database.write() as rows:
+        job = registry.claim_job(rows, kinds=["train"], worker="w", now_ms=house.now_ms)
+    assert job is not None
+    training.keep_lines(house, version, job, Heart(house.database, job, worker="w", clock=house.clock))
+
+    kept = content(house, OWN_BUCKET, f"versions/{version.id}/train.manifest").splitlines()
+    assert (kept[0], json.loads(kept[1])) == (longest, json.loads(short))

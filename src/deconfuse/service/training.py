@@ -40,7 +40,7 @@ from deconfuse.formats.evaluation import EvaluationSummary, read_summary
 from deconfuse.formats.manifest import Entry, read_manifest
 from deconfuse.names import parse_s3
 from deconfuse.service.house import House
-from deconfuse.service.lines import longest_line
+from deconfuse.service.lines import longest_line, plain
 from deconfuse.service.objects import ObjectAddress, client_objects
 from deconfuse.service.results import (
     FILES,
@@ -188,6 +188,8 @@ def progress_text(step: str, percent: float, seconds: float) -> str:
 def keep_lines(house: House, version: Version, job: Job, heart: Heart) -> None:
     """Copy the lines of both sides into manifests of our own, unless an earlier attempt has.
 
+    What a dataset has noted on its lines stays behind: with it, a line could be longer than a line may be.
+
     The test manifest is put last: where it is, both are whole.
 
     Raises:
@@ -208,7 +210,7 @@ def keep_lines(house: House, version: Version, job: Job, heart: Heart) -> None:
         with house.database.read() as rows:  # one view of both: no line moves from one to the other meanwhile
             for number, file in zip(numbers, (train, test), strict=True):
                 if number is not None:
-                    file.writelines(line + b"\n" for line in registry.each_line(rows, number))
+                    file.writelines(plain(line) + b"\n" for line in registry.each_line(rows, number))
         for name, file in ((TRAIN_NAME, train), (TEST_NAME, test)):
             file.seek(0)
             house.objects.put(OWN_BUCKET, own_key(version.id, name), _chunks(file))
