@@ -277,6 +277,7 @@ def test_a_process_that_is_asked_to_end_gives_its_job_back(database: Database) -
     assert (get(database, job).status, get(database, job).n_attempts) == ("WAITING", 0)
 
 
+@pytest.mark.slow
 def test_a_heart_outlives_a_database_that_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody holds the database for longer than anyone waits: beats fail, and go on afterwards, as does the work."""
     monkeypatch.setattr(databases, "BUSY_SECONDS", 0.1)
