@@ -110,6 +110,7 @@ def work(job_id: int, *, worker: str) -> None:
     from deconfuse.server import log
     from deconfuse.service.work import tasks
 
+    runner.end_with_stdin()  # at once: a database that is held may keep the house from being opened for a while
     log.log_to_stderr()
     with _opened(read_settings()) as house:
         runner.work(house.database, tasks(house), job_id, worker=worker, clock=house.clock)
