@@ -283,9 +283,10 @@ def error_of(answer: tuple[int, dict[str, str], bytes]) -> tuple[int, str]:
 
 
 def test_a_request_without_signature_is_told_so(near: serving.Service) -> None:
-    """It learns nothing else, whatever it asks."""
-    for body in (b"{}", b"not json", b'{"MaxResults": 1000}'):
-        answer = serving.ask(near.doors, body, headers={"X-Amz-Target": TARGET + "DescribeProjects"})
+    """It learns nothing else, whatever it asks: not even which operations there are."""
+    asked = [("DescribeProjects", body) for body in (b"{}", b"not json", b'{"MaxResults": 1000}')]
+    for operation, body in (*asked, ("DetectLabels", b"{}"), ("NoSuchThing", b"{}"), ("", b"{}")):
+        answer = serving.ask(near.doors, body, headers={"X-Amz-Target": TARGET + operation})
 
         assert error_of(answer) == (400, "MissingAuthenticationTokenException")
         assert answer[1]["content-type"] == JSON
@@ -300,6 +301,7 @@ def test_a_request_without_signature_is_told_so(near: serving.Service) -> None:
         ({"name": "s3"}, "IncompleteSignatureException"),
         ({"name": "sts"}, "InvalidSignatureException"),
         ({"target": TARGET + "DeleteProject"}, "InvalidSignatureException"),
+        ({"target": TARGET + "NoSuchThing"}, "InvalidSignatureException"),
         ({"body": b'{"MaxResults": 2}'}, "InvalidSignatureException"),
         ({"X-Amz-Security-Token": "token"}, "UnrecognizedClientException"),
         ({"Authorization": "AWS4-HMAC-SHA256 nonsense"}, "IncompleteSignatureException"),

@@ -93,7 +93,7 @@ class Api:
         target = exchange.header("x-amz-target")
         operation = None
         try:
-            operation = exchange.operation = self.protocol.operation(target)
+            operation = exchange.operation = self._operation(exchange, body)
             caller = self._caller(exchange, body, "rekognition")
             _, parameters = self.protocol.read(target, body)
             if not READS.match(operation):
@@ -102,6 +102,16 @@ class Api:
             return 200, self.protocol.headers(exchange.request_id), self.protocol.write(operation, result)
         except Exception as error:  # noqa: BLE001 - a door answers whatever happens behind it
             return self._json_fault(exchange, error, operation)
+
+    def _operation(self, exchange: Exchange, body: bytes) -> str:
+        """The operation that is asked for; only who has a key learns which ones there are."""
+        target = exchange.header("x-amz-target")
+        try:
+            return self.protocol.operation(target)
+        except Refused:
+            if self.protocol.is_asked(target):
+                self._caller(exchange, body, "rekognition")
+            raise
 
     def _identify(self, exchange: Exchange, body: bytes) -> Answer:
         try:

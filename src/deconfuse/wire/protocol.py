@@ -128,12 +128,16 @@ class Protocol:
         walk.refuse_violations()
         return operation.name, parameters
 
+    def is_asked(self, target: str | None) -> bool:
+        """Whether the header X-Amz-Target names this service, and not another one or none."""
+        return (target or "").partition(".")[0] == self.service.target_prefix
+
     def operation(self, target: str | None) -> str:
         """The operation that the header X-Amz-Target names; Refused, UnknownOperationException, where there is none."""
         if not target:
             raise Refused("UnknownOperationException", "the header X-Amz-Target is missing")
         service, _, name = target.partition(".")
-        if service != self.service.target_prefix:
+        if not self.is_asked(target):
             why = (
                 f"{_short(service)} was asked, but deconfuse answers Amazon Rekognition Custom Labels and S3 only; "
                 "give the client an endpoint for these two services (AWS_ENDPOINT_URL_REKOGNITION, "
