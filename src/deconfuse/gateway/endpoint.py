@@ -128,7 +128,6 @@ class Gateway:
         bucket = virtual_bucket(exchange.host, self._domain)
         caller, verified = keys.authenticate(self.house, request, services=("s3",), body=None, host_bucket=bucket)
         exchange.key_id = caller.key_id
-        exchange.key_id = caller.key_id
         buckets(self.house)
         call = route(
             request.method,
@@ -138,7 +137,6 @@ class Gateway:
             host=exchange.host,
             domain=self._domain,
         )
-        exchange.operation = call.operation
         exchange.operation = call.operation
         if call.operation not in READS:
             caller.check_may_write()
