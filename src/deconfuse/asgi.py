@@ -95,7 +95,8 @@ class Exchange:
         n_bytes = 0
         while not self._is_read:
             try:
-                message = await asyncio.wait_for(self._receive(), SILENT_SECONDS)
+                async with asyncio.timeout(SILENT_SECONDS):  # `wait_for` would make a task for every piece
+                    message = await self._receive()
             except TimeoutError:
                 raise TooSlow(f"no byte came for {SILENT_SECONDS:g} seconds") from None
             if message["type"] == "http.disconnect":
