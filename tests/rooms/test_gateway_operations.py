@@ -492,6 +492,25 @@ def test_a_copy_onto_itself(house: House) -> None:
     assert get(house, "a")[1]["ContentType"] == "text/plain"
 
 
+def test_a_storage_class_is_kept_and_told_again(house: House) -> None:
+    """By listings too; the usual one goes without saying, and a copy has the one that is asked for it, or the usual."""
+    put(house, "a", StorageClass="STANDARD_IA", ContentType="image/png")
+    put(house, "b", StorageClass="STANDARD")
+    call(house, "CopyObject", Key="c", CopySource="photos/a")
+    call(house, "CopyObject", Key="d", CopySource="photos/a", StorageClass="GLACIER_IR")
+    upload = call(house, "CreateMultipartUpload", Key="e", StorageClass="ONEZONE_IA")["UploadId"]
+    listed = {entry["Key"]: entry["StorageClass"] for entry in call(house, "ListObjectsV2")["Contents"]}
+
+    assert listed == {"a": "STANDARD_IA", "b": "STANDARD", "c": "STANDARD", "d": "GLACIER_IR"}
+    assert get(house, "a")[1]["StorageClass"] == "STANDARD_IA"
+    assert "StorageClass" not in get(house, "b")[1] | get(house, "c")[1]
+    assert (get(house, "d")[1]["StorageClass"], get(house, "d")[1]["ContentType"]) == ("GLACIER_IR", "image/png")
+    assert call(house, "ListParts", Key="e", UploadId=upload)["StorageClass"] == "ONEZONE_IA"
+    assert call(house, "ListMultipartUploads")["Uploads"][0]["StorageClass"] == "ONEZONE_IA"
+    call(house, "CopyObject", Key="a", CopySource="photos/a", StorageClass="STANDARD")
+    assert "StorageClass" not in get(house, "a")[1]
+
+
 def test_conditions_of_copying(house: House) -> None:
     """For the source, and for what lies where the copy goes."""
     etag = put(house, "a", "b")["ETag"]

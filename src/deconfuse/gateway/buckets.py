@@ -14,10 +14,10 @@ from deconfuse.gateway.routing import MAX_BUCKETS_LISTED
 from deconfuse.gateway.translation import (
     FIRST_REGION,
     MAX_LISTED,
-    STORAGE_CLASS,
     Parameters,
     Result,
     bucket_of,
+    class_of,
     names,
     owner,
     quoted,
@@ -159,7 +159,7 @@ def _entry(stored: Stored) -> Result:
         "LastModified": stored.modified,
         "ETag": quoted(stored.etag),
         "Size": stored.size_bytes,
-        "StorageClass": STORAGE_CLASS,
+        "StorageClass": class_of(stored.headers),
     }
 
 

@@ -36,6 +36,7 @@ from deconfuse.gateway.values import write_rfc_time
 from deconfuse.service.house import House
 from deconfuse.service.objects import (
     MAX_KEY_BYTES,
+    STORAGE_CLASS,
     Conditions,
     Content,
     Draft,
@@ -173,8 +174,10 @@ def _copy_object(house: House, p: Parameters) -> Result:
     metadata: Mapping[str, str] | None = None
     if p.get("MetadataDirective") == "REPLACE":
         headers, metadata = kept_headers(p), p.get("Metadata", {})
-    elif source == (bucket, p["Key"]) and {"StorageClass", "ServerSideEncryption"} & p.keys():
-        headers = found.head(*source).headers  # asks for a change that is none here: allowed, and the object stays
+    elif "StorageClass" in p or (source == (bucket, p["Key"]) and "ServerSideEncryption" in p):
+        # Onto itself this is a change that S3 allows, though nothing else changes.
+        headers = {name: value for name, value in found.head(*source).headers.items() if name != STORAGE_CLASS}
+        headers |= kept_headers({"StorageClass": p.get("StorageClass")})
     stored = found.copy(
         source,
         bucket,

@@ -40,6 +40,9 @@ _HARMLESS = {
 }
 """Headers of which these values alone ask for nothing that is not built."""
 
+_ASLEEP = frozenset({"GLACIER", "DEEP_ARCHIVE", "OUTPOSTS", "SNOW", "EXPRESS_ONEZONE", "FSX_OPENZFS", "FSX_ONTAP"})
+"""Storage classes whose objects cannot be read at once, or are kept in other places than a bucket."""
+
 _ALGORITHMS = ("x-amz-checksum-algorithm", "x-amz-sdk-checksum-algorithm")
 _CHECKSUM = "x-amz-checksum-"
 _NO_ALGORITHM = frozenset({"mode", "type", "algorithm"})
@@ -64,6 +67,8 @@ def check_headers(headers: Mapping[str, str]) -> None:
             raise _refusal(f"{name}: {value[:80]}")
         if name.startswith(_PREFIXES) and value.lower() not in _OFF:
             raise _refusal(name)
+        if name == "x-amz-storage-class" and value in _ASLEEP:
+            raise _refusal(f"{name}: {value}")
         if name in _ALGORITHMS and value.upper() in _OTHER_CHECKSUMS:
             raise _refusal(f"{name}: {value[:80]}")
         if name.startswith(_CHECKSUM) and name not in _ALGORITHMS:

@@ -16,7 +16,7 @@ from deconfuse.errors import Invalid, NotFound
 from deconfuse.gateway.conditions import etags
 from deconfuse.gateway.routing import copy_source
 from deconfuse.service.house import House
-from deconfuse.service.objects import HEADERS, Conditions, check_client_bucket
+from deconfuse.service.objects import HEADERS, STORAGE_CLASS, Conditions, check_client_bucket
 from deconfuse.signing.checksums import HEADER, S3_ALGORITHMS, new_digest
 
 Parameters = Mapping[str, Any]
@@ -25,7 +25,9 @@ Parameters = Mapping[str, Any]
 Result = dict[str, Any]
 """Members of an operation's output by the names of the model; None is left out."""
 
-STORAGE_CLASS = "STANDARD"
+USUAL_CLASS = "STANDARD"
+"""The storage class of objects for which none is kept."""
+
 FIRST_REGION = "us-east-1"
 """The region whose buckets have no location constraint, and where making a bucket again is no error."""
 
@@ -79,8 +81,14 @@ def source_of(p: Parameters) -> tuple[str, str]:
 
 
 def kept_headers(p: Parameters) -> dict[str, str]:
-    """The headers that an object is to keep, by their names in HTTP."""
-    return {name: p[member] for member, name in _KEPT.items() if p.get(member)}
+    """The headers that an object is to keep, by their names in HTTP; of storage classes, another than the usual."""
+    kept = {name: p[member] for member, name in _KEPT.items() if p.get(member)}
+    return {name: value for name, value in kept.items() if (name, value) != (STORAGE_CLASS, USUAL_CLASS)}
+
+
+def class_of(headers: Mapping[str, str]) -> str:
+    """The storage class that listings tell."""
+    return headers.get(STORAGE_CLASS, USUAL_CLASS)
 
 
 def header_members(headers: Mapping[str, str]) -> Result:

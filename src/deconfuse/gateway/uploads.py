@@ -13,12 +13,12 @@ from deconfuse.errors import Invalid
 from deconfuse.gateway.conditions import copied_range
 from deconfuse.gateway.translation import (
     MAX_LISTED,
-    STORAGE_CLASS,
     Parameters,
     Result,
     bucket_of,
     check_sum,
     checksum_members,
+    class_of,
     conditions_of,
     kept_headers,
     names,
@@ -130,7 +130,7 @@ def list_parts(house: House, p: Parameters) -> Result:
         "Parts": [_part(part) for part in parts],
         "Initiator": owner(house),
         "Owner": owner(house),
-        "StorageClass": STORAGE_CLASS,
+        "StorageClass": class_of(upload.headers),
         **_checksum_terms(upload),
     }
 
@@ -189,7 +189,7 @@ def _upload(house: House, upload: Upload) -> Result:
         "Key": upload.key,
         "UploadId": upload.id,
         "Initiated": upload.created,
-        "StorageClass": STORAGE_CLASS,
+        "StorageClass": class_of(upload.headers),
         "Owner": owner(house),
         "Initiator": owner(house),
         **_checksum_terms(upload),

@@ -30,6 +30,7 @@ from deconfuse.store.objects import (
     CHUNK_BYTES,
     MAX_PAGE,
     OWN_BUCKET,
+    STORAGE_CLASS,
     Bucket,
     Clock,
     Conditions,
@@ -301,7 +302,7 @@ class LocalObjects:
             source: where from; a linked bucket too.
             bucket: where to.
             key: where to.
-            headers: instead of the source's; None keeps those.
+            headers: instead of the source's; None keeps those but its storage class.
             metadata: instead of the source's; None keeps those.
             conditions: for what is under `key`.
             source_conditions: for the source; unmet ones are `Unmet` in every case.
@@ -318,7 +319,8 @@ class LocalObjects:
         stored, file, blob = self._open(*source)
         with contextlib.closing(file):
             source_conditions.check_read(stored)
-            headers = stored.headers if headers is None else headers
+            if headers is None:
+                headers = {name: value for name, value in stored.headers.items() if name != STORAGE_CLASS}
             metadata = stored.metadata if metadata is None else metadata
             check_kept(headers, metadata)
             algorithms = (algorithm,) if algorithm else tuple(a for a, v in stored.checksums.items() if "-" not in v)
@@ -391,7 +393,7 @@ class LocalObjects:
     def list_objects(
         self, bucket: str, *, prefix: str = "", delimiter: str = "", after: str = "", limit: int = MAX_PAGE
     ) -> Page:
-        """See `Objects.list_objects`; the objects come without headers, metadata and checksums."""
+        """See `Objects.list_objects`; the objects come without metadata and checksums."""
         wanted = Wanted.of(prefix=prefix, delimiter=delimiter, after=after, limit=limit)
         with self.database.read() as connection:
             found = bucket_of(connection, bucket)
@@ -502,12 +504,12 @@ def writable(bucket: Bucket) -> None:
 
 def _rows_after(connection: Connection, bucket: str, prefix: bytes, after: bytes, n: int) -> list[tuple[bytes, Stored]]:
     key = OBJECTS.c.key
-    wanted = select(key, OBJECTS.c.size_bytes, OBJECTS.c.etag, OBJECTS.c.modified_ms)
+    wanted = select(key, OBJECTS.c.size_bytes, OBJECTS.c.etag, OBJECTS.c.modified_ms, OBJECTS.c.headers)
     wanted = wanted.where(OBJECTS.c.bucket == bucket, key > after).order_by(key).limit(n)
     if prefix:
         wanted = wanted.where(key >= prefix, key < prefix + b"\xff")
     return [
-        (row.key, Stored(bucket, row.key.decode(), row.size_bytes, row.etag, from_ms(row.modified_ms)))
+        (row.key, Stored(bucket, row.key.decode(), row.size_bytes, row.etag, from_ms(row.modified_ms), row.headers))
         for row in connection.execute(wanted)
     ]
 

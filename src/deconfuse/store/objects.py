@@ -39,6 +39,9 @@ Clock = Callable[[], datetime]
 OWN_BUCKET = "_deconfuse"
 """Where the service keeps what belongs to no user's bucket. No client can name it: no bucket of S3 is called so."""
 
+STORAGE_CLASS = "Storage-Class"
+"""What a client asked for beside the usual. It decides nothing here; it belongs to one object and not to its copies."""
+
 HEADERS = (
     "Cache-Control",
     "Content-Disposition",
@@ -46,6 +49,7 @@ HEADERS = (
     "Content-Language",
     "Content-Type",
     "Expires",
+    STORAGE_CLASS,
 )
 """The headers that an object keeps and gives back."""
 

@@ -287,7 +287,7 @@ def _stored(bucket: str, key: str, result: Any) -> Stored:
         etag=listed.etag,
         modified=listed.modified,
         headers={name: value for name, value in attributes.items() if name in HEADERS},
-        metadata={name: value for name, value in attributes.items() if name not in (*HEADERS, "Storage-Class")},
+        metadata={name: value for name, value in attributes.items() if name not in HEADERS},
     )
 
 
