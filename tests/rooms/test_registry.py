@@ -269,8 +269,6 @@ def test_a_training_ends_with_what_it_left(database: Database) -> None:
     version = a_version(database, a_project(database))
     left = {"billable_seconds": 12, "f1": 0.75, "outcome": {"summary": "EvaluationResultSummary-a-1.json"}}
     with database.write() as rows:
-        registry.note_version(rows, version.id, status="TRAINING_IN_PROGRESS", message="50 %\0")
-        assert registry.get_version(rows, version.id).message == "50 %?"
         ended = {"becomes": "TRAINING_COMPLETED", "now_ms": NOW + 5, "message": "The model is ready to run."}
         registry.end_version(rows, version.id, **ended, **left)
         registry.start_version(rows, version.id, min_units=1, max_units=None)
@@ -279,10 +277,8 @@ def test_a_training_ends_with_what_it_left(database: Database) -> None:
 
     assert (running.status, running.f1, running.billable_seconds, running.min_units) == ("RUNNING", 0.75, 12, 1)
     assert (running.outcome, running.ended_ms, running.max_units) == (left["outcome"], NOW + 5, None)
-    for act in (registry.end_version, registry.note_version):
-        rest = ended if act is registry.end_version else {"status": "TRAINING_IN_PROGRESS", "message": "60 %"}
-        with pytest.raises(Stale, match="RUNNING by now"), database.write() as rows:
-            act(rows, version.id, **rest)
+    with pytest.raises(Stale, match="RUNNING by now"), database.write() as rows:
+        registry.end_version(rows, version.id, **ended)
 
 
 def test_only_so_many_versions_run(database: Database) -> None:
@@ -300,16 +296,16 @@ def test_only_so_many_versions_run(database: Database) -> None:
         registry.start_version(rows, versions[0].id, min_units=1, max_units=None, limit=1)
     with database.read() as rows:
         assert registry.count_versions(rows, registry.HOSTED) == 1
-        assert [version.name for version in registry.list_versions_in(rows, ["STARTING"])] == ["a"]
+        assert registry.get_version(rows, versions[0].id).status == "STARTING"
 
 
-def test_a_status_that_no_version_has_is_a_bug(database: Database) -> None:
+def test_a_status_that_nothing_has_is_a_bug(database: Database) -> None:
     """A misspelt status would otherwise count nothing, silently."""
     with database.read() as rows:
         with pytest.raises(ValueError, match="TRAINED"):
             registry.count_versions(rows, ["TRAINED"])  # type: ignore[list-item]
-        with pytest.raises(ValueError, match="COMPLETE"):
-            registry.list_datasets_in(rows, ["COMPLETE"])  # type: ignore[list-item]
+        with pytest.raises(ValueError, match="STARTED"):
+            registry.list_jobs(rows, statuses=["STARTED"])  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize("text", ["a\0b", "\ud800"])
@@ -331,18 +327,6 @@ def test_what_a_database_cannot_hold_is_refused_by_name(database: Database, text
             rows, dataset.id, was="CREATE_IN_PROGRESS", becomes="CREATE_FAILED", now_ms=NOW, message=text
         )
         assert registry.get_dataset(rows, dataset.id).message == text.replace("\0", "?").replace("\ud800", "?")
-
-
-def test_things_in_a_status_are_found_after_a_restart(database: Database) -> None:
-    """What was under way when a server ended is listed whatever its project."""
-    project, other = a_project(database), a_project(database, "other")
-    datasets = (a_dataset(database, project), a_dataset(database, other))
-    versions = (a_version(database, project), a_version(database, other))
-
-    with database.read() as rows:
-        assert registry.list_datasets_in(rows, ["CREATE_IN_PROGRESS"]) == datasets
-        assert registry.list_versions_in(rows, ["TRAINING_IN_PROGRESS"]) == versions
-        assert registry.list_versions_in(rows, ["RUNNING"]) == ()
 
 
 def test_tags_are_put_and_taken(database: Database) -> None:

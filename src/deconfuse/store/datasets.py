@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Row, Select, delete, select
 from deconfuse.errors import AlreadyExists, InUse
 from deconfuse.names import DatasetArn, DatasetKind
 from deconfuse.store.projects import hold_project
-from deconfuse.store.rows import Moves, add_row, check_all_known, move_row, one_row, stale, storable
+from deconfuse.store.rows import Moves, add_row, move_row, one_row, stale, storable
 from deconfuse.store.schema import DATASETS, ENTRIES, PROJECTS
 from deconfuse.store.tags import clear_tags
 
@@ -136,13 +136,6 @@ def list_datasets(rows: Connection, project_ids: Collection[int]) -> dict[int, t
     for row in rows.execute(statement):
         found[row.project_id] += (_dataset(row),)
     return found
-
-
-def list_datasets_in(rows: Connection, statuses: Collection[DatasetStatus]) -> tuple[Dataset, ...]:
-    """Every dataset with one of these statuses: what a server that starts has to take up again."""
-    check_all_known(DATASETS, DATASET_MOVES, statuses)
-    statement = _datasets().where(DATASETS.c.status.in_(statuses)).order_by(DATASETS.c.id)
-    return tuple(_dataset(row) for row in rows.execute(statement))
 
 
 def hold_dataset(rows: Connection, dataset_id: int, *, within: Collection[DatasetStatus]) -> Dataset:

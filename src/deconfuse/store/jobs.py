@@ -155,11 +155,6 @@ def leave_job(rows: Connection, job_id: int, *, worker: str, is_attempt: bool = 
         raise _lost(job_id, worker)
 
 
-def list_silent_jobs(rows: Connection, *, before_ms: int) -> tuple[Job, ...]:
-    """Running jobs whose workers spoke last before then."""
-    return tuple(_job(row) for row in rows.execute(select(*JOBS.c).where(_silent(before_ms)).order_by(JOBS.c.id)))
-
-
 def give_back_job(
     rows: Connection, job: Job, *, becomes: Literal["WAITING", "FAILED"], now_ms: int, message: str | None = None
 ) -> None:
@@ -215,10 +210,6 @@ def remove_ended_jobs(rows: Connection, *, before_ms: int) -> int:
 
 def _own(job_id: int, worker: str) -> ColumnElement[bool]:
     return (JOBS.c.id == job_id) & (JOBS.c.status == "RUNNING") & (JOBS.c.worker == worker)
-
-
-def _silent(before_ms: int) -> ColumnElement[bool]:
-    return (JOBS.c.status == "RUNNING") & (JOBS.c.beat_ms < before_ms)
 
 
 def _lost(job_id: int, worker: str) -> Stale:

@@ -36,7 +36,6 @@ from deconfuse.store.datasets import (
     get_dataset,
     hold_dataset,
     list_datasets,
-    list_datasets_in,
     move_dataset,
     remove_dataset,
 )
@@ -70,7 +69,6 @@ from deconfuse.store.jobs import (
     give_back_job,
     leave_job,
     list_jobs,
-    list_silent_jobs,
     remove_ended_jobs,
 )
 from deconfuse.store.keys import Access, Key, add_key, find_key, list_keys, revoke_key
@@ -105,9 +103,7 @@ from deconfuse.store.versions import (
     find_version,
     get_version,
     list_versions,
-    list_versions_in,
     move_version,
-    note_version,
     remove_version,
     start_version,
 )
@@ -176,7 +172,6 @@ __all__ = [
     "hold_project",
     "leave_job",
     "list_datasets",
-    "list_datasets_in",
     "list_jobs",
     "list_keys",
     "list_labels",
@@ -184,14 +179,11 @@ __all__ = [
     "list_lines",
     "list_policies",
     "list_projects",
-    "list_silent_jobs",
     "list_versions",
-    "list_versions_in",
     "load_entries",
     "move_dataset",
     "move_entries",
     "move_version",
-    "note_version",
     "put_entries",
     "put_policy",
     "put_tags",

@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Select, bindparam, delete, func, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, func, select
 
 from deconfuse.errors import InUse, LimitExceeded, NotFound
 from deconfuse.names import VersionArn
@@ -235,13 +235,6 @@ def list_versions(
     return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
 
 
-def list_versions_in(rows: Connection, statuses: Collection[VersionStatus]) -> tuple[Version, ...]:
-    """Every version with one of these statuses: what a server that starts has to take up again."""
-    check_all_known(VERSIONS, VERSION_MOVES, statuses)
-    statement = _versions().where(VERSIONS.c.status.in_(statuses)).order_by(VERSIONS.c.id)
-    return tuple(Version(*row) for row in rows.execute(statement))
-
-
 def count_versions(rows: Connection, statuses: Collection[VersionStatus]) -> int:
     """How many versions of all projects have one of these statuses."""
     check_all_known(VERSIONS, VERSION_MOVES, statuses)
@@ -308,13 +301,6 @@ def end_version(
     values = {"ended_ms": now_ms, "billable_seconds": billable_seconds, "f1": f1, "outcome": kept}
     said = storable(message)
     move_row(rows, VERSIONS, VERSION_MOVES, version_id, was=was, becomes=becomes, message=said, **values)
-
-
-def note_version(rows: Connection, version_id: int, *, status: VersionStatus, message: str) -> None:
-    """Say how far it is: another message under the same status; Stale where that is no longer its status."""
-    matching = (VERSIONS.c.id == version_id) & (VERSIONS.c.status == status)
-    if rows.execute(update(VERSIONS).where(matching).values(message=storable(message))).rowcount == 0:
-        raise stale(rows, VERSIONS, version_id, (status,))
 
 
 def remove_version(rows: Connection, version_id: int) -> None:
