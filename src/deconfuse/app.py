@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -190,7 +189,10 @@ def open_house(settings: Settings, *, wake: Callable[[], None] = lambda: None, o
     database = open_database(settings.database or home.database_url)
     try:
         local = None if settings.store or objects is not None else LocalObjects(home.path, database, _now)
-        load_backbone = _once(lambda: _backbone(settings))
+
+        def load_backbone() -> Backbone:
+            return _backbone(settings)
+
         return House(
             database=database,
             objects=objects or local or _s3_objects(settings),
@@ -310,20 +312,6 @@ def _open_images(
         manifest=_manifest_limits(settings),
         manifest_images=_image_limits(settings),
     )
-
-
-def _once(load: Callable[[], Backbone]) -> Callable[[], Backbone]:
-    """`load`, called at the first use only, whoever uses it at the same time."""
-    turn = threading.Lock()
-    kept: list[Backbone] = []
-
-    def get() -> Backbone:
-        with turn:
-            if not kept:
-                kept.append(load())
-            return kept[0]
-
-    return get
 
 
 def _s3_objects(settings: Settings) -> Objects:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from deconfuse.server.home import Address, Home
     from deconfuse.service.house import House
     from deconfuse.service.keys import Key
-    from deconfuse.service.objects import Bucket, LocalObjects
+    from deconfuse.service.objects import Bucket, LocalObjects, Objects
 
 JOB_THREADS = 4
 """Jobs that a server does in its own threads at once; trainings have processes."""
@@ -232,9 +232,11 @@ def check_served(settings: Settings, given: Mapping[str, str] = {}) -> None:
 
 
 @contextlib.contextmanager
-def _opened(settings: Settings, *, wake: Callable[[], None] = lambda: None) -> Iterator[House]:
-    """The house for the duration of a block."""
-    house = open_house(settings, wake=wake)
+def _opened(
+    settings: Settings, *, wake: Callable[[], None] = lambda: None, objects: Objects | None = None
+) -> Iterator[House]:
+    """The house for the duration of a block; as `open_house`."""
+    house = open_house(settings, wake=wake, objects=objects)
     try:
         yield house
     finally:
@@ -248,11 +250,8 @@ def _with_keys(settings: Settings, *, is_there: bool = True) -> Iterator[House]:
 
     if is_there:
         _check_found(settings)
-    house = open_house(settings, objects=S3Objects(_nowhere))
-    try:
+    with _opened(settings, objects=S3Objects(_nowhere)) as house:
         yield house
-    finally:
-        house.database.close()
 
 
 @contextlib.contextmanager
@@ -307,15 +306,16 @@ def _told_address(settings: Settings, home: Home, endpoint_url: str | None) -> A
     from deconfuse.server.home import Address
 
     last = home.read_address()
-    if endpoint_url is not None:
-        if last is None or last.s3_endpoint_url == last.endpoint_url:
-            found = _address(settings, endpoint_url)
-            return found if last is None else Address(endpoint_url, found.s3_endpoint_url, last.region)
-        return Address(endpoint_url, last.s3_endpoint_url, last.region)
+    if endpoint_url is None:
+        if last is None:
+            why = "No server was started from it yet: `deconfuse serve` does that, or give --endpoint-url"
+            raise NotFound("address of", str(home.path), why)
+        return last
+    told = _address(settings, endpoint_url)
     if last is None:
-        why = "No server was started from it yet: `deconfuse serve` does that, or give --endpoint-url"
-        raise NotFound("address of", str(home.path), why)
-    return last
+        return told
+    is_elsewhere = last.s3_endpoint_url != last.endpoint_url  # the last server kept its objects in an S3
+    return Address(endpoint_url, last.s3_endpoint_url if is_elsewhere else told.s3_endpoint_url, last.region)
 
 
 def _first_key(house: House, home: Home, address: Address) -> str | None:

@@ -61,7 +61,7 @@ class House:
         objects: where datasets, images and results are read and written.
         local: the same store, where its buckets are ours to serve; None where it is somebody else's S3.
         models: started versions, loaded.
-        load_backbone: gives the one backbone that every version shares.
+        load_backbone: loads the one backbone that every version shares; `models` keep one of their own.
         cache: the directory of embeddings.
         threads: images in work at once.
         region: written into ARNs.
