@@ -8,6 +8,7 @@ and the server would take its next request for that rest.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
@@ -83,6 +84,14 @@ class Exchange:
         """The first header of this name in lower case, as latin-1; None where there is none."""
         wanted = name.encode("latin-1")
         return next((value.decode("latin-1") for key, value in self.request.headers if key == wanted), None)
+
+    @property
+    def is_from_here(self) -> bool:
+        """Whether the connection comes from this machine, as those through a proxy on it do too."""
+        try:
+            return ipaddress.ip_address(self.client).is_loopback
+        except ValueError:
+            return False
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it comes, piece by piece.

@@ -20,7 +20,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import ipaddress
 import logging
 import time
 import uuid
@@ -262,11 +261,7 @@ def _is_signed(exchange: Exchange) -> bool:
 
 def _is_this_machine(exchange: Exchange) -> bool:
     """Whether a request comes from here, and nobody says that it was passed on."""
-    try:
-        is_here = ipaddress.ip_address(exchange.client).is_loopback
-    except ValueError:
-        return False
-    return is_here and not any(exchange.header(name) is not None for name in _FORWARDED)
+    return exchange.is_from_here and not any(exchange.header(name) is not None for name in _FORWARDED)
 
 
 def _basic_caller(house: House, authorization: str) -> keys.Caller | None:
