@@ -146,9 +146,12 @@ class Blobs:
             Unavailable: it cannot be made.
         """
         self.folder = root / "blobs"
-        self._made: set[Path] = set()
         with _on_disk(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
+            # All at once: made by the first blobs that need them, each would keep its put waiting for the disk.
+            for number in range(256):
+                (self.folder / f"{number:02x}").mkdir(exist_ok=True)
+            sync_folder(self.folder)
             sync_folder(root)
 
     def draft(self, algorithms: Collection[str] = ()) -> Draft:
@@ -225,13 +228,7 @@ class Blobs:
         return (path.name for path in sorted(self.folder.glob("??/*")))
 
     def _new_path(self) -> Path:
-        path = self._path(uuid.uuid4().hex)
-        if path.parent not in self._made:
-            with _on_disk(path.parent):
-                path.parent.mkdir(exist_ok=True)
-                sync_folder(self.folder)
-            self._made.add(path.parent)
-        return path
+        return self._path(uuid.uuid4().hex)
 
     def _path(self, name: str) -> Path:
         return self.folder / name[:2] / name
