@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import threading
@@ -16,15 +17,19 @@ from deconfuse.server import connection
 from deconfuse.server.connection import LARGEST_HEAD, Connection
 
 SECONDS = 0.4
+SLOW = b"POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+"""A question whose answer takes its time."""
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:
-    """Tells how long the body was."""
+    """Tells how long the body was, at /slow after a while."""
     n_bytes, more = 0, True
     while more:
         message = await receive()
         n_bytes += len(message.get("body", b""))
         more = message.get("more_body", False)
+    if scope["path"] == "/slow":
+        await asyncio.sleep(0.2)
     body = str(n_bytes).encode()
     head = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]}
     await send(head)
@@ -169,3 +174,38 @@ def test_a_head_of_a_usual_length_is_taken(port: int) -> None:
         client.sendall(head)
 
         assert answer(client).startswith(b"HTTP/1.1 200")
+
+
+def test_who_has_said_all_gets_the_answer(port: int) -> None:
+    """A client may close its half of the connection behind its question; then the server closes the other."""
+    for n_questions in (1, 3):
+        with connected(port) as client:
+            client.sendall(SLOW + post(4) * (n_questions - 1))
+            client.shutdown(socket.SHUT_WR)
+            told = b""
+            while piece := answer(client):
+                told += piece
+
+        assert told.count(b"200 OK") == n_questions
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx"])
+def test_who_closes_too_early_gets_none(port: int, sent: bytes) -> None:
+    """The rest of the question cannot come any more, so nobody waits for it."""
+    began = time.monotonic()
+    with connected(port) as client:
+        client.sendall(sent)
+        client.shutdown(socket.SHUT_WR)
+
+        assert answer(client) == b""
+        assert time.monotonic() - began < 5
+
+
+def test_an_idle_client_closes_its_half(port: int) -> None:
+    """The server closes the other."""
+    with connected(port) as client:
+        client.sendall(post(4))
+        assert answer(client)
+        client.shutdown(socket.SHUT_WR)
+
+        assert answer(client) == b""

@@ -31,6 +31,14 @@ class Connection(HttpToolsProtocol):
         self._have_head()
         super().connection_lost(exc)
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The client has said all: whoever has asked a whole question gets the answer; then the connection ends."""
+        cycle = self.cycle
+        if self.scheme == "https" or cycle is None or cycle.more_body or cycle.response_complete:
+            return False  # under TLS a connection has no half
+        cycle.keep_alive = False
+        return True
+
     def data_received(self, data: bytes) -> None:
         """Take in bytes; a head that has become too long ends the connection."""
         if self._is_in_head and self._deadline is None:

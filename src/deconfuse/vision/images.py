@@ -1,8 +1,9 @@
 """From the bytes of a file to an RGB image, or to a reason why not.
 
 `decode` reads what people really have: turned by EXIF, CMYK, grey, palette, 16 bit, transparent, animated. It refuses
-what cannot be trusted, from the header, before anything is decoded: images beyond the limits in force, decompression
-bombs, files that only carry an image's name. Whatever a decoder raises on damaged bytes becomes `BadImage`.
+what cannot be trusted, before anything is decoded: images beyond the limits in force, decompression bombs, files that
+only carry an image's name, and files in more pieces than any image has, each of which costs the decoder far more than a
+few bytes cost who sends them (`layout`). Whatever a decoder raises on damaged bytes becomes `BadImage`.
 
     what the file holds            what comes out
     EXIF orientation               the image as it was meant to be seen
@@ -34,6 +35,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from deconfuse.errors import BadImage, ImageTooLarge
+from deconfuse.vision.layout import check_layout
 
 RULE = "images-1"
 """Changes whenever `decode` would give other pixels for the same bytes; part of every embedding's key."""
@@ -112,6 +114,7 @@ def decode(data: bytes, limits: Limits) -> tuple[Image.Image, Facts]:
     if kind not in limits.formats:
         raise BadImage(_wrong_format(kind, limits))
     check_facts(Facts(kind, *(_webp_size(data) if kind == "WEBP" else (0, 0)), n_bytes=len(data)), limits)
+    check_layout(kind, data)
     with _silence():
         try:
             return _read(data, kind, limits)
