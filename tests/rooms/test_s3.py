@@ -11,11 +11,12 @@ from collections.abc import Iterator
 
 import boto3
 import pytest
+from obstore.store import MemoryStore, ObjectStore
 
 from clusters import free_port
 from deconfuse.errors import Denied, Invalid, NotBuilt, NotFound, Unavailable, Unmet
 from deconfuse.store.objects import OWN_BUCKET, Conditions, Span, list_all, read_all
-from deconfuse.store.s3 import S3Address, S3Objects, connect_s3
+from deconfuse.store.s3 import MOST_STORES, S3Address, S3Objects, connect_s3
 from stores import memory_objects
 
 
@@ -49,6 +50,22 @@ def test_nobody_at_the_address() -> None:
 
     with pytest.raises(Unavailable, match="did not answer"):
         S3Objects(connect_s3(address, retry_seconds=1)).head("photos", "a")
+
+
+def test_names_of_buckets_do_not_fill_the_memory() -> None:
+    """Anybody can ask for any number of them; what is behind one is asked for again after many others."""
+    asked: list[str] = []
+
+    def connect(bucket: str) -> ObjectStore:
+        asked.append(bucket)
+        return MemoryStore()
+
+    objects = S3Objects(connect)
+    for bucket in ["photos", *(f"bucket-{n}" for n in range(MOST_STORES)), "photos", "photos"]:
+        objects.list_objects(bucket)
+
+    assert asked.count("photos") == 2
+    assert len(objects._stores) <= MOST_STORES
 
 
 def test_the_secret_is_not_shown() -> None:

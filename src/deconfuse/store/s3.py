@@ -47,10 +47,13 @@ from deconfuse.store.objects import (
 )
 
 Connect = Callable[[str], ObjectStore]
-"""Gives the store behind a bucket; asked once for each. Raises NotFound where there is none, if it can tell."""
+"""Gives the store behind a bucket, and again when it was let go of; NotFound where there is none, if it can tell."""
 
 PART_BYTES = 8 << 20
 """A put of more is sent in parts of this size."""
+
+MOST_STORES = 100
+"""Stores behind buckets that are kept; each holds connections."""
 
 _LAST_CHARACTER = "\U0010ffff"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -161,9 +164,13 @@ class S3Objects:
         return page_of_objects(seek, wanted)
 
     def _store(self, bucket: str) -> ObjectStore:
-        if bucket not in self._stores:
-            self._stores[bucket] = self._connect(bucket)
-        return self._stores[bucket]
+        store = self._stores.get(bucket)
+        if store is None:
+            store = self._connect(bucket)
+            if len(self._stores) >= MOST_STORES:
+                self._stores.clear()  # requests name buckets, and there may be any number of names
+            self._stores[bucket] = store
+        return store
 
     def _put_if(
         self, store: ObjectStore, key: str, data: bytes, attributes: dict[str, str], conditions: Conditions
