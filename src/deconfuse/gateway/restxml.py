@@ -24,9 +24,10 @@ from xml.parsers import expat
 
 from deconfuse.errors import Invalid
 from deconfuse.gateway.refusals import check_body
-from deconfuse.gateway.routing import MAX_PARTS, Call
+from deconfuse.gateway.routing import Call
 from deconfuse.gateway.shapes import S3_NAMESPACE, Element, Operation, Parameter, operations
 from deconfuse.gateway.values import read_value, write_value
+from deconfuse.service.objects import MAX_PARTS
 
 MAX_XML_BYTES = 2 << 20
 MAX_XML_ELEMENTS = 1 << 16

@@ -24,9 +24,9 @@ from deconfuse.errors import Invalid, NotBuilt
 from deconfuse.gateway.refusals import check_headers
 from deconfuse.gateway.shapes import Operation, Parameter, operations
 from deconfuse.gateway.values import read_value
+from deconfuse.service.objects import MAX_KEY_BYTES, MAX_PARTS
+from deconfuse.signing.chunked import without_framing
 
-MAX_KEY_BYTES = 1024
-MAX_PARTS = 10_000
 MAX_BUCKETS_LISTED = 10_000
 MAX_QUERY_FIELDS = 200
 
@@ -334,8 +334,7 @@ def _parameters(
             if p.is_required and p.name not in found:
                 raise Invalid(p.wire, "this parameter is required")
     if "ContentEncoding" in found:
-        codings = [coding.strip() for coding in found["ContentEncoding"].split(",")]
-        found["ContentEncoding"] = ", ".join(coding for coding in codings if coding.lower() != "aws-chunked")
+        found["ContentEncoding"] = without_framing(found["ContentEncoding"])
     kept = _MAY_BE_EMPTY | {p.name for p in op.inputs if p.is_required}
     return {name: value for name, value in found.items() if value not in ("", {}) or name in kept}
 
