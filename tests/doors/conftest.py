@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 import serving
 from deconfuse.cli import main
 from houses import make_house, now_utc
+
+NODE = Path(__file__).parent / "clients" / "node"
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,17 @@ def deconfuse(
         return Answer(int(left.value.code or 0), out, err)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with AWS's SDK for JavaScript, version 3, from npm, and the scripts that use it."""
+    folder = tmp_path_factory.mktemp("node")
+    for path in NODE.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    install = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--no-package-lock"]
+    subprocess.run(install, cwd=folder, check=True, timeout=300)
+    return folder
 
 
 @pytest.fixture

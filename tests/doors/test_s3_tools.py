@@ -18,7 +18,6 @@ from houses import make_house, now_utc
 from secure import authority, served_securely
 from serving import Service
 
-NODE = Path(__file__).parent / "clients" / "node"
 SECONDS = 120
 
 Run = Callable[..., str]
@@ -162,21 +161,6 @@ def test_rclone(service: Service, tmp_path: Path) -> None:
     assert json.loads(rclone("lsjson", "doors:photos/copy"))[0]["Size"] == 13 << 20
     rclone("purge", "doors:photos")
     assert rclone("lsf", "doors:") == ""
-
-
-@pytest.fixture(scope="session")
-def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with AWS's SDK for JavaScript, version 3, from npm, and the script that uses it."""
-    folder = tmp_path_factory.mktemp("node")
-    for name in ("package.json", "s3.mjs"):
-        (folder / name).write_bytes((NODE / name).read_bytes())
-    subprocess.run(
-        ["npm", "install", "--silent", "--no-audit", "--no-fund", "--no-package-lock"],
-        cwd=folder,
-        check=True,
-        timeout=300,
-    )
-    return folder
 
 
 @pytest.mark.node
