@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,17 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 PLACE = click.Path(path_type=Path, allow_dash=True, readable=False)
 """A file or folder; whether it can be read is found out where it is read, with an exit code of its own."""
+
+
+def with_options(options: Sequence[Decorator]) -> Decorator:
+    """What gives a command these options, in this order in its help."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
 
 
 def to_stdout(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from deconfuse.cli.options import Decorator, given_of, home_option
+from deconfuse.cli.options import Decorator, given_of, home_option, with_options
 from deconfuse.cli.output import say, show
 
 if TYPE_CHECKING:
@@ -51,14 +50,8 @@ _OPTIONS: tuple[Decorator, ...] = (
 )
 
 
-def _with_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
-
-
 @click.command(short_help="Serve Custom Labels and S3 to AWS's clients, on one port.")
-@_with_options
+@with_options(_OPTIONS)
 def serve(**options: Any) -> None:
     """Serve the API of Custom Labels, an S3 for its images and a first page, on one port.
 

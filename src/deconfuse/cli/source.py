@@ -7,13 +7,14 @@ other in is said here.
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from deconfuse.cli.options import Decorator, with_options
 from deconfuse.cli.output import show_problems
 
 if TYPE_CHECKING:
@@ -22,9 +23,7 @@ if TYPE_CHECKING:
 
 SHOWN_PROBLEMS = 5
 
-_Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-source_options: tuple[_Decorator, ...] = (
+source_options: tuple[Decorator, ...] = (
     click.argument("source", required=False),
     click.option(
         "--split",
@@ -47,11 +46,8 @@ source_options: tuple[_Decorator, ...] = (
 )
 
 
-def with_source_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`command` with the options that say how SOURCE is read."""
-    for option in reversed(source_options):
-        command = option(command)
-    return command
+with_source_options = with_options(source_options)
+"""Gives a command the options that say how SOURCE is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +110,13 @@ def evaluate(
     if source is not None and not source.startswith("s3://"):
         place: Any = "-" if source == "-" else Path(source)
         return Looked(read_evaluation(place, threshold=limit, labels=labels, **options))
-    from deconfuse.engine.remote import ObjectAddress, open_remote
+    from deconfuse.engine.remote import open_remote
     from deconfuse.engine.trained import find_trained, read_trained
     from deconfuse.names import parse_s3
 
     remote = open_remote(profile=profile, endpoint_url=endpoint_url, region=region)
     if source is not None:
-        where = parse_s3(source)
-        with remote.open(ObjectAddress(where.bucket, where.key)) as stream:
+        with remote.open(parse_s3(source)) as stream:
             found = read_evaluation(stream, threshold=limit, labels=labels, name=source, **options)
         return Looked(found, remote)
     _check_options(**options)
