@@ -31,7 +31,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from deconfuse.engine.runner import Heart, Runner, Task, end_with_stdin, work
+from deconfuse.engine.jobs import Heart, Task
+from deconfuse.engine.runner import Runner, end_with_stdin, work
 from deconfuse.errors import BadData, Unavailable
 from deconfuse.store import registry
 from deconfuse.store.database import Database, open_database

@@ -46,8 +46,6 @@ from deconfuse.store import registry
 from deconfuse.store.database import Database, to_ms
 from deconfuse.store.registry import Job, Rows
 
-__all__ = ["Heart", "Runner", "Task", "end_with_stdin", "perform_job", "work"]
-
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0

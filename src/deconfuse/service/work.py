@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from deconfuse.engine.runner import Heart, Task
+from deconfuse.engine.jobs import Heart, Task
 from deconfuse.service import copying, loading, serving, training, versions
 from deconfuse.service.house import House
 from deconfuse.store.registry import Job, Rows
