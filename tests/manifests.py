@@ -15,10 +15,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from deconfuse.engine.jobs import perform_job
-from deconfuse.names import DatasetKind
+from deconfuse.names import DatasetKind, ObjectAddress
 from deconfuse.service import datasets, projects
 from deconfuse.service.house import House
-from deconfuse.service.objects import ObjectAddress
 from deconfuse.service.work import tasks
 from deconfuse.store import registry
 from deconfuse.store.registry import Job

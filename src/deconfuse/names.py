@@ -128,18 +128,25 @@ def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class S3Uri:
-    """The address of an object: s3://bucket/key."""
+class ObjectAddress:
+    """An object in S3; `str` spells it s3://bucket/key.
+
+    Attributes:
+        bucket: the bucket's name.
+        key: the object's key.
+        version: of the object, as S3 counts them; None for the present one.
+    """
 
     bucket: str
     key: str
+    version: str | None = None
 
     def __str__(self) -> str:
         return f"s3://{self.bucket}/{self.key}"
 
 
-def parse_s3(uri: str) -> S3Uri:
-    """The bucket and key of `uri`.
+def parse_s3(uri: str) -> ObjectAddress:
+    """The object whose address is `uri`.
 
     Raises:
         Invalid: it is not of the form s3://bucket/key with a key of 1 to 1,024 characters.
@@ -148,7 +155,7 @@ def parse_s3(uri: str) -> S3Uri:
     bucket, _, key = rest.partition("/")
     if scheme != "s3" or not _BUCKET.fullmatch(bucket) or not 1 <= len(key) <= 1024:
         raise Invalid("s3 address", f"{uri!r} is not of the form s3://bucket/key")
-    return S3Uri(bucket, key)
+    return ObjectAddress(bucket, key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,9 @@ from deconfuse.errors import (
     NotFound,
     NotReady,
 )
+from deconfuse.names import ObjectAddress
 from deconfuse.service import datasets, projects, versions
-from deconfuse.service.objects import ObjectAddress, buckets
+from deconfuse.service.objects import buckets
 from deconfuse.service.work import tasks
 from deconfuse.store import registry
 from deconfuse.store.registry import DELETABLE, HOSTED, READABLE, STARTABLE, Job

@@ -84,7 +84,7 @@ def test_an_address_without_bucket_or_key_is_refused(uri: str) -> None:
 @given(st.from_regex(r"[0-9A-Za-z.\-_]{3,20}", fullmatch=True), st.text(min_size=1, max_size=50))
 def test_an_address_reads_back_as_written(bucket: str, key: str) -> None:
     """Parsing undoes formatting, whatever the key holds."""
-    address = names.S3Uri(bucket, key)
+    address = names.ObjectAddress(bucket, key)
 
     assert names.parse_s3(str(address)) == address
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from deconfuse.engine.evaluation import Evaluation, read_evaluation
-from deconfuse.engine.remote import ObjectAddress, Remote, open_remote
+from deconfuse.engine.remote import Remote, open_remote
 from deconfuse.engine.trained import find_trained, read_trained
 from deconfuse.errors import (
     BadData,
@@ -28,6 +28,7 @@ from deconfuse.errors import (
     TooFast,
     Unavailable,
 )
+from deconfuse.names import ObjectAddress
 from remotes import OUTPUT, REGION, Cloud, aws_variables, project_arn, stub_cloud, version_arn
 from verdicts import judged_model
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from deconfuse.errors import InUse, Invalid, LimitExceeded, NotFound
-from deconfuse.service import projects, versions
+from deconfuse.names import ObjectAddress
+from deconfuse.service import copying, projects, versions
 from deconfuse.service.house import House
-from deconfuse.service.objects import ObjectAddress
 from deconfuse.store import registry
 from deconfuse.store.objects import OWN_BUCKET
 from deconfuse.store.registry import Project, Version
@@ -268,7 +268,7 @@ def test_a_copy_killed_anywhere_is_taken_up_again(world: World) -> None:
         assert job is not None
         heart = Heart(house.database, job, worker=f"w{at}", clock=house.clock)
         with contextlib.suppress(_Killed):
-            versions.perform_copy_version(replace(house, objects=Mortal(house.objects, at=at)), job, heart)
+            copying.perform_copy_version(replace(house, objects=Mortal(house.objects, at=at)), job, heart)
             break
         n_killed += 1
         assert view_of(house, version).version.status == "COPYING_IN_PROGRESS"

@@ -26,6 +26,7 @@ from deconfuse.errors import (
     Unavailable,
 )
 from deconfuse.formats.manifest import ManifestLimits
+from deconfuse.names import ObjectAddress
 from deconfuse.service import loading
 from deconfuse.service.datasets import (
     create_dataset,
@@ -38,7 +39,6 @@ from deconfuse.service.datasets import (
     update_entries,
 )
 from deconfuse.service.house import House
-from deconfuse.service.objects import ObjectAddress
 from deconfuse.service.projects import tags_of
 from deconfuse.service.work import tasks
 from deconfuse.store import entries, registry

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from deconfuse.errors import Denied, NotBuilt, NotFound
+from deconfuse.names import ObjectAddress
 from deconfuse.service import objects
 from deconfuse.service.house import House
-from deconfuse.service.objects import ObjectAddress, Objects, buckets, check_client_bucket, client_objects, uploads
+from deconfuse.service.objects import Objects, buckets, check_client_bucket, client_objects, uploads
 from deconfuse.store.objects import OWN_BUCKET, read_all
 from houses import make_house
 from stores import memory_objects

@@ -14,9 +14,10 @@ import pytest
 
 from deconfuse.engine.jobs import perform_job
 from deconfuse.errors import DeconfuseError
+from deconfuse.names import ObjectAddress
 from deconfuse.service import datasets, projects, versions
 from deconfuse.service.house import House
-from deconfuse.service.objects import ObjectAddress, buckets
+from deconfuse.service.objects import buckets
 from deconfuse.service.work import tasks
 from deconfuse.store import registry
 from deconfuse.wire.faults import code_of
@@ -137,12 +138,14 @@ class Client:
     def datasets(self) -> list[registry.Dataset]:
         """All datasets."""
         with self.house.database.read() as rows:
-            return list(registry.list_datasets_in(rows, list(registry.DATASET_MOVES)))
+            ids = [project.id for project in registry.list_projects(rows, limit=1000).items]
+            return [dataset for found in registry.list_datasets(rows, ids).values() for dataset in found]
 
     def versions(self) -> list[registry.Version]:
         """All versions."""
         with self.house.database.read() as rows:
-            return list(registry.list_versions_in(rows, list(registry.VERSION_MOVES)))
+            ids = [project.id for project in registry.list_projects(rows, limit=1000).items]
+            return [version for number in ids for version in registry.list_versions(rows, number, limit=1000).items]
 
 
 def race(tmp_path: Path, url: str) -> None:

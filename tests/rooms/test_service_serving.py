@@ -26,9 +26,9 @@ from deconfuse.errors import (
     NotReady,
     TooFast,
 )
+from deconfuse.names import ObjectAddress
 from deconfuse.service import serving, versions
 from deconfuse.service.house import House
-from deconfuse.service.objects import ObjectAddress
 from deconfuse.store import registry
 from deconfuse.store.objects import OWN_BUCKET
 from houses import make_house

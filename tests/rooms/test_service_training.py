@@ -15,9 +15,9 @@ from deconfuse.engine.jobs import Heart
 from deconfuse.errors import Stale, Unavailable
 from deconfuse.formats.evaluation import read_summary
 from deconfuse.formats.predictions import read_predictions
+from deconfuse.names import ObjectAddress
 from deconfuse.service import projects, training, versions
 from deconfuse.service.house import House
-from deconfuse.service.objects import ObjectAddress
 from deconfuse.service.work import tasks
 from deconfuse.store import registry
 from deconfuse.store.objects import OWN_BUCKET
@@ -275,7 +275,7 @@ def test_a_dataset_that_is_changed_is_waited_for(house: House) -> None:
                 registry.move_dataset(rows, dataset.id, was=was, becomes=becomes, now_ms=house.now_ms)  # type: ignore[arg-type]
 
     heart.say = say  # type: ignore[method-assign]
-    versions.perform_train(house, job, heart)
+    training.perform_train(house, job, heart)
 
     assert "Training: waiting for a dataset that is being changed." in said
     assert view_of(house, version).version.status == "TRAINING_COMPLETED"
@@ -586,7 +586,7 @@ def test_a_training_killed_anywhere_is_taken_up_again(tmp_path: Path, is_after: 
         mortal = replace(house, objects=Mortal(house.objects, at=at, is_after=is_after))
         job, heart = claim(house)
         with contextlib.suppress(_Killed):
-            versions.perform_train(mortal, job, heart)
+            training.perform_train(mortal, job, heart)
             break
         n_killed += 1
         if view_of(house, again).version.status == "TRAINING_COMPLETED":
@@ -611,7 +611,7 @@ def test_a_worker_that_lost_its_job_changes_nothing(house: House) -> None:
     lose(house, job)
     second, _ = claim(house)
     with pytest.raises(Stale):
-        versions.perform_train(house, job, heart)
+        training.perform_train(house, job, heart)
 
     assert keys_in(house, RESULTS) == []
     assert view_of(house, version).version.status == "TRAINING_IN_PROGRESS"
@@ -627,7 +627,7 @@ def test_of_two_workers_one_ends_the_training(house: House) -> None:
     perform_all(house)
     before = left(house)
     with pytest.raises(Stale):
-        versions.perform_train(house, job, heart)
+        training.perform_train(house, job, heart)
 
     assert view_of(house, version).version.status == "TRAINING_COMPLETED"
     assert left(house).items() >= before.items()
@@ -672,7 +672,7 @@ def test_a_training_under_way_says_how_far_it_is(house: House) -> None:
         assert view_of(house, version).message == message
 
     heart.say = say  # type: ignore[method-assign]
-    versions.perform_train(house, job, heart)
+    training.perform_train(house, job, heart)
 
     percents = [percent for percent, _ in told]
     assert percents == sorted(percents)

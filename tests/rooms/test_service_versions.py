@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from deconfuse.errors import BadToken, DeconfuseError, InUse, Invalid, LimitExceeded, NotFound
-from deconfuse.names import VersionArn, parse_version_arn
+from deconfuse.names import ObjectAddress, VersionArn, parse_version_arn
 from deconfuse.service import projects, versions
 from deconfuse.service.house import House
-from deconfuse.service.objects import ObjectAddress
 from deconfuse.store import registry
 from deconfuse.store.objects import OWN_BUCKET
 from deconfuse.store.registry import Project

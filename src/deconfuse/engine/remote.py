@@ -38,7 +38,7 @@ from deconfuse.errors import (
     TooFast,
     Unavailable,
 )
-from deconfuse.names import VERSION, parse_s3
+from deconfuse.names import VERSION, ObjectAddress, parse_s3
 
 CONNECT_SECONDS = 5
 READ_SECONDS = 60
@@ -95,24 +95,6 @@ _CREDENTIALS_HELP = (
     "run `aws configure`, name a profile with --profile, or, for a service of deconfuse, paste what "
     "`deconfuse credentials` prints"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectAddress:
-    """An object in S3.
-
-    Attributes:
-        bucket: its bucket.
-        key: its key there.
-        version: which version of it; None is the latest.
-    """
-
-    bucket: str
-    key: str
-    version: str | None = None
-
-    def __str__(self) -> str:
-        return f"s3://{self.bucket}/{self.key}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +173,7 @@ class Remote:
 
     def read_image(self, uri: str, *, limit: int) -> bytes:
         """The bytes of the image at `uri`, s3://bucket/key; raises as `read`, Invalid for another form."""
-        place = parse_s3(uri)
-        return self.read(ObjectAddress(place.bucket, place.key), limit=limit)
+        return self.read(parse_s3(uri), limit=limit)
 
     @cached_property
     def _rekognition(self) -> Any:

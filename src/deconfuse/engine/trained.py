@@ -17,9 +17,9 @@ from typing import Any
 
 from deconfuse.engine.evaluation import Evaluation, Threshold
 from deconfuse.engine.joining import Part, join, summary_alone
-from deconfuse.engine.remote import ObjectAddress, Remote
+from deconfuse.engine.remote import Remote
 from deconfuse.errors import BadData, DeconfuseError, Denied, Invalid, NotFound, NotReady
-from deconfuse.names import Arn, ProjectArn, VersionArn, check_name, parse_arn
+from deconfuse.names import Arn, ObjectAddress, ProjectArn, VersionArn, check_name, parse_arn
 
 MAX_SUMMARY_BYTES = 256 << 20
 """A summary of the 250 labels that Rekognition allows has 62,500 cells and some 6 MB."""

@@ -29,7 +29,7 @@ from typing import Literal
 from deconfuse.errors import Problem
 from deconfuse.formats.manifest import AWS_LIMITS, METADATA, Entry, ManifestLimits
 from deconfuse.formats.strict_json import Json, NotJson, parse_object, write
-from deconfuse.names import LOCAL_BUCKET, S3Uri, parse_s3
+from deconfuse.names import LOCAL_BUCKET, ObjectAddress, parse_s3
 
 UseCase = Literal["IMAGE_LEVEL_LABELS", "OBJECT_LOCALIZATION", "NOT_DETERMINED"]
 
@@ -189,7 +189,7 @@ def write_validation_manifest(lines: Iterable[bytes], problems: Iterable[Problem
         if problem.line is not None:
             of_line.setdefault(problem.line, []).append(problem)
         elif problem.uri is not None:
-            uri = problem.uri if "://" in problem.uri else str(S3Uri(LOCAL_BUCKET, problem.uri))
+            uri = problem.uri if "://" in problem.uri else str(ObjectAddress(LOCAL_BUCKET, problem.uri))
             of_uri.setdefault(uri, []).append(problem)
     for number, given in enumerate(lines, start=1):
         raw = (given.removeprefix(b"\xef\xbb\xbf") if number == 1 else given).rstrip(b"\r\n")

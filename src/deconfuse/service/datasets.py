@@ -23,18 +23,10 @@ from deconfuse.errors import (
     NotReady,
     Unavailable,
 )
-from deconfuse.names import DatasetArn, DatasetKind, parse_dataset_arn
+from deconfuse.names import DatasetArn, DatasetKind, ObjectAddress, parse_dataset_arn
 from deconfuse.service.house import House
 from deconfuse.service.lines import Judge, bucket_of, check_bucket, check_labels, check_size, longest_line
-from deconfuse.service.loading import (
-    fail_create_dataset,
-    fail_delete_dataset,
-    fail_distribute,
-    perform_create_dataset,
-    perform_delete_dataset,
-    perform_distribute,
-)
-from deconfuse.service.objects import ObjectAddress, client_objects
+from deconfuse.service.objects import client_objects
 from deconfuse.service.projects import check_here, check_tags, find_project
 from deconfuse.service.results import sentence
 from deconfuse.service.tokens import read_token, write_token
@@ -50,15 +42,9 @@ __all__ = [
     "delete_dataset",
     "describe_dataset",
     "distribute",
-    "fail_create_dataset",
-    "fail_delete_dataset",
-    "fail_distribute",
     "find_dataset",
     "list_entries",
     "list_labels",
-    "perform_create_dataset",
-    "perform_delete_dataset",
-    "perform_distribute",
     "update_entries",
 ]
 

@@ -16,10 +16,11 @@ from collections.abc import Iterator
 
 from deconfuse.engine.jobs import Heart
 from deconfuse.errors import BadManifest, DeconfuseError, Denied, InUse, NotFound, Stale, Unavailable
+from deconfuse.names import ObjectAddress
 from deconfuse.service.distribution import choose
 from deconfuse.service.house import House
 from deconfuse.service.lines import Judge, longest_line
-from deconfuse.service.objects import ObjectAddress, client_objects
+from deconfuse.service.objects import client_objects
 from deconfuse.service.results import sentence
 from deconfuse.store import registry
 from deconfuse.store.objects import Content, lines_of

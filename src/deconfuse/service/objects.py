@@ -54,7 +54,6 @@ __all__ = [
     "Draft",
     "LocalObjects",
     "Named",
-    "ObjectAddress",
     "Objects",
     "Page",
     "Part",
@@ -69,24 +68,6 @@ __all__ = [
     "part_span",
     "uploads",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectAddress:
-    """An object that a request names.
-
-    Attributes:
-        bucket: the bucket's name.
-        key: the object's key.
-        version: of the object, as S3 counts them; None for the present one, which is the only one that is kept here.
-    """
-
-    bucket: str
-    key: str
-    version: str | None = None
-
-    def __str__(self) -> str:
-        return f"s3://{self.bucket}/{self.key}"
 
 
 def check_client_bucket(name: str) -> str:

@@ -15,11 +15,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from deconfuse import names
 from deconfuse.errors import BadData, DeconfuseError, Denied, Invalid, NotFound
 from deconfuse.learn.bundle import CARD_NAME, HEAD_NAME
+from deconfuse.names import ObjectAddress, VersionArn, artefact_names, parse_version_arn
 from deconfuse.service.house import House
-from deconfuse.service.objects import Content, ObjectAddress, check_client_bucket, client_objects
+from deconfuse.service.objects import Content, check_client_bucket, client_objects
 from deconfuse.service.projects import check_here
 from deconfuse.store import registry
 from deconfuse.store.objects import MAX_KEY_BYTES, OWN_BUCKET
@@ -115,9 +115,9 @@ class VersionView:
     outcome: Outcome
 
 
-def version_arn(house: House, version: Version) -> names.VersionArn:
+def version_arn(house: House, version: Version) -> VersionArn:
     """The ARN of a version."""
-    return names.VersionArn(version.project, version.name, version.created_ms, house.region, house.account)
+    return VersionArn(version.project, version.name, version.created_ms, house.region, house.account)
 
 
 def find_version(house: House, rows: Rows, field: str, text: str) -> Version:
@@ -127,7 +127,7 @@ def find_version(house: House, rows: Rows, field: str, text: str) -> Version:
         Invalid: `text` is not the ARN of a version.
         NotFound: there is no such version.
     """
-    arn = names.parse_version_arn(field, text)
+    arn = parse_version_arn(field, text)
     check_here(house, arn)
     return registry.find_version(rows, arn)
 
@@ -168,7 +168,7 @@ def own_key(version_id: int, name: str = "") -> str:
 
 def output_files(version: Version) -> dict[str, tuple[str, ObjectAddress]]:
     """(name of the artefact, where it belongs in the output of `version`) of each field of `Outcome`."""
-    aws = names.artefact_names(version.project, version.name)
+    aws = artefact_names(version.project, version.name)
     artefacts: dict[str, str] = {name: getattr(aws, name) for name in aws.__slots__}
     tail = f"{version.project}-{version.name}"
     ours = {

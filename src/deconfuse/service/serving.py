@@ -18,9 +18,8 @@ from deconfuse.engine.jobs import Heart
 from deconfuse.engine.predictor import Predictor
 from deconfuse.errors import Damaged, ImageTooLarge, InUse, Invalid, LimitExceeded, NotFound, NotReady
 from deconfuse.learn.bundle import CARD_NAME, HEAD_NAME
-from deconfuse.names import parse_version_arn
+from deconfuse.names import ObjectAddress, parse_version_arn
 from deconfuse.service.house import House
-from deconfuse.service.objects import ObjectAddress
 from deconfuse.service.projects import check_here
 from deconfuse.service.results import RUNNING, find_version, open_object, own_key, sentence
 from deconfuse.store import registry

@@ -38,10 +38,10 @@ from deconfuse.errors import (
 )
 from deconfuse.formats.evaluation import EvaluationSummary, read_summary
 from deconfuse.formats.manifest import Entry, read_manifest
-from deconfuse.names import parse_s3
+from deconfuse.names import ObjectAddress, parse_s3
 from deconfuse.service.house import House
 from deconfuse.service.lines import longest_line, plain
-from deconfuse.service.objects import ObjectAddress, client_objects
+from deconfuse.service.objects import client_objects
 from deconfuse.service.results import (
     FILES,
     READY,
@@ -348,7 +348,6 @@ class _Sink:
     """
 
     def __init__(self, house: House, version: Version, heart: Heart) -> None:
-        self._house = house
         self._version = version
         self._heart = heart
         self._sink = ObjectSink(house.objects, placements(version))
@@ -362,8 +361,7 @@ class _Sink:
             Stale: the job is no longer this worker's; nothing is put over what another one may have put.
             BadData: the output bucket cannot be written.
         """
-        with self._house.database.write() as rows:
-            self._heart.guard(rows)
+        self._heart.beat()
         if name == output_files(self._version)["summary"][0] and isinstance(data, bytes):
             self.summary = read_summary(data)
         try:

@@ -17,10 +17,9 @@ from typing import Any, Literal
 
 from deconfuse.engine.jobs import Heart
 from deconfuse.errors import Denied, InUse, Invalid, NotFound
-from deconfuse.names import check_name
-from deconfuse.service.copying import copy_version, fail_copy_version, perform_copy_version
+from deconfuse.names import ObjectAddress, check_name
+from deconfuse.service.copying import copy_version
 from deconfuse.service.house import House
-from deconfuse.service.objects import ObjectAddress
 from deconfuse.service.projects import check_tags, find_project
 from deconfuse.service.results import (
     Given,
@@ -33,15 +32,8 @@ from deconfuse.service.results import (
     view,
     written,
 )
-from deconfuse.service.serving import (
-    detect,
-    fail_start_version,
-    perform_start_version,
-    start_version,
-    stop_version,
-)
+from deconfuse.service.serving import detect, start_version, stop_version
 from deconfuse.service.tokens import read_token, write_token
-from deconfuse.service.training import fail_train, perform_train
 from deconfuse.store import registry
 from deconfuse.store.objects import OWN_BUCKET, list_all
 from deconfuse.store.registry import DELETABLE, READABLE, Dataset, Job, Project, Rows, Version, VersionLimits
@@ -55,16 +47,8 @@ __all__ = [
     "create_version",
     "delete_version",
     "detect",
-    "fail_copy_version",
-    "fail_delete_version",
-    "fail_start_version",
-    "fail_train",
     "find_version",
     "list_versions",
-    "perform_copy_version",
-    "perform_delete_version",
-    "perform_start_version",
-    "perform_train",
     "start_version",
     "stop_version",
     "version_arn",

@@ -17,10 +17,9 @@ from types import MappingProxyType
 from typing import Any
 
 from deconfuse.errors import Invalid
-from deconfuse.names import dataset_kind
+from deconfuse.names import ObjectAddress, dataset_kind
 from deconfuse.service import datasets, projects, versions
 from deconfuse.service.house import House
-from deconfuse.service.objects import ObjectAddress
 
 Members = dict[str, Any]
 """Parameters or a result, by the model's names."""
