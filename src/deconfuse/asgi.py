@@ -29,6 +29,11 @@ SLOWEST_BYTES_PER_SECOND = 1024
 """After the grace, a body that has come more slowly than this on the average is given up."""
 
 
+EXTENSION = "deconfuse"
+"""Of the scope; its "is_gone" is a function that tells whether the connection has ended. Without it nobody is ever gone
+while an answer is sent."""
+
+
 class Gone(Exception):
     """The client has left; nobody waits for an answer."""
 
@@ -79,6 +84,8 @@ class Exchange:
         self._send = send
         self._monotonic = monotonic
         self._is_read = False
+        extension = (scope.get("extensions") or {}).get(EXTENSION, {})
+        self._is_gone: Callable[[], bool] = extension.get("is_gone", lambda: False)
 
     def header(self, name: str) -> str | None:
         """The first header of this name in lower case, as latin-1; None where there is none."""
@@ -145,9 +152,15 @@ class Exchange:
         await self._send({"type": "http.response.start", "status": status, "headers": sent})
 
     async def send(self, data: bytes, *, is_last: bool) -> None:
-        """Send a piece of the answer's body."""
+        """Send a piece of the answer's body.
+
+        Raises:
+            Gone: more was to come, and the client has left.
+        """
         self.n_sent += len(data)
         await self._send({"type": "http.response.body", "body": data, "more_body": not is_last})
+        if not is_last and self._is_gone():
+            raise Gone
 
     async def answer(self, status: int, headers: Headers, body: bytes = b"") -> None:
         """Send a whole answer; to a HEAD request the body is not sent, but its length is."""

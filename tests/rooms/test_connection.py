@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import uvicorn
 
-from deconfuse.server import connection
+from deconfuse.asgi import Exchange
+from deconfuse.server import connection, process
 from deconfuse.server.connection import LARGEST_HEAD, Connection
 
 SECONDS = 0.4
@@ -209,3 +210,61 @@ def test_an_idle_client_closes_its_half(port: int) -> None:
         client.shutdown(socket.SHUT_WR)
 
         assert answer(client) == b""
+
+
+async def pour(scope: Any, receive: Any, send: Any) -> None:
+    """Sends a gigabyte, and keeps count."""
+    exchange = Exchange(scope, receive, send, request_id="r")
+    POURED.append(exchange)
+    await exchange.begin(200, [], length=1 << 30)
+    for number in range(1 << 10):
+        await exchange.send(bytes(1 << 20), is_last=number == 1023)
+
+
+POURED: list[Exchange] = []
+
+
+@contextlib.contextmanager
+def pouring(listener: socket.socket) -> Iterator[int]:
+    """The port of a server that pours."""
+    POURED.clear()
+    config = uvicorn.Config(pour, http=Connection, lifespan="off", ws="none", log_level="critical")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield listener.getsockname()[1]
+    server.should_exit = True
+    thread.join()
+    listener.close()
+
+
+def test_nothing_is_made_for_who_has_left() -> None:
+    """The rest of an answer is not read from the disk for nobody."""
+    with pouring(socket.create_server(("127.0.0.1", 0))) as port:
+        with connected(port) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert client.recv(100)
+        time.sleep(0.5)
+        sent = POURED[0].n_sent
+        time.sleep(0.2)
+
+        assert POURED[0].n_sent == sent < 200 << 20
+
+
+@pytest.mark.skipif(
+    not hasattr(socket, "TCP_USER_TIMEOUT"), reason="this system does not count how long nobody listens"
+)
+def test_who_does_not_listen_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a while what is held for a client that reads nothing is given up."""
+    monkeypatch.setattr(process, "UNHEARD_SECONDS", 1)
+    with pouring(process.listen("127.0.0.1", 0)) as port, connected(port) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        time.sleep(4)
+        n_heard = 0
+        with contextlib.suppress(ConnectionError):
+            while piece := client.recv(1 << 20):
+                n_heard += len(piece)
+
+        assert n_heard < 1 << 29

@@ -6,6 +6,8 @@ import asyncio
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from deconfuse.asgi import EXTENSION
+
 LARGEST_HEAD = 64 << 10
 """Bytes of a request's first line and headers. S3 takes 8 KB of headers, and addresses with keys of 1,024 bytes."""
 
@@ -69,6 +71,7 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The parser has seen the end of a head."""
         self._have_head()
+        self.scope["extensions"] = {EXTENSION: {"is_gone": self.transport.is_closing}}
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:

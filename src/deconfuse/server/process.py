@@ -34,6 +34,9 @@ from deconfuse.server.connection import Connection
 KEEP_ALIVE_SECONDS = 75
 """How long an idle connection is kept: longer than clients keep theirs, so that they do not meet closed ones."""
 
+UNHEARD_SECONDS = 300
+"""How long a client may take none of what is sent to it, before its connection is cut."""
+
 GRACE_SECONDS = 25
 """How long requests under way may take after the server was asked to end."""
 
@@ -78,6 +81,8 @@ def listen(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # what is accepted inherits it
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNHEARD_SECONDS * 1000)
         listener.bind(address)
         listener.listen(2048)
     except OSError as error:
