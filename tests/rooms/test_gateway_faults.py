@@ -154,6 +154,15 @@ def test_who_may_come_again_is_told_when(error: Exception) -> None:
     assert (b"Retry-After", b"1") in answered(error).headers
 
 
+def test_where_the_database_is_remains_untold() -> None:
+    """A key is looked up there before anything is proved: the words of its driver are for the log."""
+    error = errors.Unavailable('the database cannot be used: connection to server at "db.internal", user "bob" failed')
+    answer = answered(error)
+
+    assert (answer.status, fields(answer)["Code"]) == (503, "ServiceUnavailable")
+    assert b"db.internal" not in answer.body
+
+
 def test_any_text_gives_a_document() -> None:
     """Control characters, surrogates and great length in names do not break the answer."""
     answer = answered(errors.NotFound("bucket", "\x00\ud800\ufffe]]>" + "x" * 10_000), resource="/\x1b\r")

@@ -23,7 +23,7 @@ import anyio
 from anyio.to_thread import run_sync
 
 from deconfuse.asgi import Exchange, Gone
-from deconfuse.errors import BadSignature
+from deconfuse.errors import BadSignature, Unavailable
 from deconfuse.gateway.arrival import Arrival, check_body
 from deconfuse.gateway.faults import code, fault
 from deconfuse.gateway.operations import OPERATIONS, READS, Reading
@@ -90,7 +90,7 @@ class Gateway:
             domain: the name below which buckets are host names ("localhost": bucket.localhost); "" for none.
             takes_unsigned: whether bodies whose bytes are not signed are taken from everywhere: nobody can alter them
                 on the way, or whoever runs the server accepts that.
-            report: takes errors of our own.
+            report: takes errors of our own, and what says that the disk or the database is away.
         """
         self.house = house
         self._domain = domain
@@ -221,7 +221,7 @@ class Gateway:
 
     async def _refuse(self, exchange: Exchange, error: Exception) -> None:
         request = exchange.request
-        if code(error)[0] == 500:
+        if code(error)[0] == 500 or isinstance(error, Unavailable):
             self._report(exchange, error)
         resource = request.raw_path.decode("latin-1")
         answer = fault(

@@ -112,6 +112,9 @@ _SIGNATURES: Final[dict[errors.SignatureFault, _Code]] = {
 
 _NOT_MODIFIED = frozenset({"If-None-Match", "If-Modified-Since"})
 _UNTOLD = "We encountered an internal error. Please try again."
+_AWAY = "The disk or the database cannot be reached for the moment. Please try again."
+"""Instead of the error's words, which name hosts, users and folders; who asks may not even have a key."""
+
 _RETRY_SECONDS = 1
 _SHOWN = 1024
 
@@ -162,7 +165,8 @@ def fault(error: BaseException, *, method: str, resource: str, request_id: str, 
     if method == "HEAD" or status == 304:
         return Answer(status, tuple(headers), b"")
     told = error.why if isinstance(error, errors.Invalid) else str(error)
-    message = _UNTOLD if status == 500 else told or word
+    untold = _AWAY if isinstance(error, errors.Unavailable) else _UNTOLD if status == 500 else None
+    message = untold or told or word
     details = _details(error, word)
     if isinstance(error, errors.BadSignature) and error.reason == "scope" and region:
         details["Region"] = region
