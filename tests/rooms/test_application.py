@@ -7,6 +7,7 @@ import base64
 import json
 import logging
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from deconfuse.service import keys
 from deconfuse.service.house import House
 from deconfuse.signing.sigv4 import Request
 from deconfuse.store.database import Database
-from deconfuse.wire.endpoint import Api
+from deconfuse.wire.endpoint import Api, is_for_api
 from houses import make_house, now_utc
 from signed import arrived, sign
 from stores import memory_objects
@@ -180,6 +181,16 @@ def test_what_nobody_answers_is_refused_as_s3_does(app: Application) -> None:
     assert "<Code>AccessDenied</Code>" in answer.body
     assert f"<RequestId>{answer.headers['x-amz-request-id']}</RequestId>" in answer.body
     assert ask(app, plain("HEAD", "/photos/a.jpg")).body == ""
+
+
+@pytest.mark.parametrize("piece", ["Credential=", "Credential=a/", "a,", " "])
+def test_a_long_signature_is_led_to_its_door_at_once(piece: str) -> None:
+    """The one thread that leads all requests to their doors looks at a header once, however it is written."""
+    authorization = "AWS4-HMAC-SHA256 " + piece * (60_000 // len(piece))
+    began = time.perf_counter()
+    is_for_api(plain("GET", "/", {"Authorization": authorization}))
+
+    assert time.perf_counter() - began < 0.1
 
 
 def test_signed_requests_reach_both_doors(app: Application, key: keys.Key, log: list[dict[str, Any]]) -> None:

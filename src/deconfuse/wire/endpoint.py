@@ -45,7 +45,6 @@ Report = Callable[[Exchange, Exception], None]
 """Takes an error of our own, with the request that met it."""
 
 _LOG = logging.getLogger("deconfuse.wire")
-_SCOPE = re.compile(rb"^AWS4-HMAC-SHA256 .*Credential=[^,/]+/[^,/]*/[^,/]*/([^,/]*)/")
 
 
 def write_to_log(exchange: Exchange, error: Exception) -> None:
@@ -163,9 +162,11 @@ def _as_refused(error: Refused | TooSlow) -> Refused:
 
 def _service(request: Request) -> str | None:
     """The service that the signature in the header is made for; None where there is no such signature."""
-    given = (value for name, value in request.headers if name.lower() == b"authorization")
-    found = _SCOPE.match(next(given, b""))
-    return found[1].decode("latin-1") if found else None
+    given = next((value for name, value in request.headers if name.lower() == b"authorization"), b"")
+    algorithm, _, rest = given.partition(b" ")
+    # KEY/DAY/REGION/SERVICE/aws4_request. Anybody may send this header: no pattern that could search it twice is tried.
+    scope = rest.partition(b"Credential=")[2].partition(b",")[0].split(b"/", 4)
+    return scope[3].decode("latin-1") if algorithm == b"AWS4-HMAC-SHA256" and len(scope) == 5 else None
 
 
 def _check_is_sts(service: str | None) -> None:
