@@ -6,7 +6,7 @@ IMAGES ?=
 FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check clients lint bench screenshots clean
+.PHONY: help demo serve test check soak clients lint bench screenshots clean
 
 help:            ## list the verbs
 	@grep -hE '^[a-z]+: .*##|^[a-z]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -25,6 +25,9 @@ check: lint .venv/installed-clients ## lint, types, floors and every test but th
 	@command -v chromium >/dev/null || { echo "make check needs Chromium (Debian: apt-get install chromium)"; exit 1; }
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || { echo "make check needs PostgreSQL (Debian: apt-get install postgresql)"; exit 1; }
 	@DECONFUSE_HYPOTHESIS=deep $(BIN)/python -m pytest -q -n 2 -m "not node"
+
+soak: .venv/installed-dev       ## 5,000 hostile requests, 1,000 hostile images, and 50 kills at random: a tenth is in make check
+	@DECONFUSE_SOAK=1 $(BIN)/python -m pytest -q -p no:randomly tests/doors/test_hostile.py tests/doors/test_kill.py tests/doors/test_kill_server.py
 
 clients: .venv/installed-clients ## other people's clients against a running service; needs node and npm too
 	@command -v npm >/dev/null || { echo "make clients needs node and npm (nodejs.org)"; exit 1; }
