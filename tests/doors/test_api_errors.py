@@ -98,7 +98,7 @@ class World:
         rooms: a project with a policy, and datasets without entries: train and test.
         busy: a project with a dataset that is being created for ever, loading, and one that is being updated,
             updating; and a version that is in training, training.
-        shop: a project with a running version, and a stopped one.
+        shop: a project with a running version, a stopped one, and a dataset.
     """
 
     def __init__(self, house: House, stack: ExitStack) -> None:
@@ -125,6 +125,7 @@ class World:
         house.objects.put(BUCKET, "large.png", b"\0" * (15 * 2**20 + 1))
         self.running = a_running_version(house)
         self.shop = self._arn_of("shop")
+        api.create_dataset(ProjectArn=self.shop, DatasetType="TRAIN")
         self.stopped = self._version("shop", "stopped", "COPYING_COMPLETED")
         self.failed = self._version("shop", "failed", "TRAINING_FAILED")
         self.rooms = api.create_project(ProjectName="rooms")["ProjectArn"]
