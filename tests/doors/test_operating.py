@@ -1,4 +1,4 @@
-"""What docs/operating.md promises, done with running servers: a copy of a home, and objects in somebody else's S3."""
+"""What docs/operating.md promises, with running servers: a copy of a home, a database that is away, another S3."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, WaiterError
 
-from clusters import free_port
+from clusters import Cluster, free_port
 from servers import Server, running
 from worlds import manifest_line, picture
 
@@ -150,6 +151,37 @@ def test_a_copy_brings_models_results_keys_and_trainings_back(tmp_path: Path) ->
         after.wait("project_version_training_completed", project, "2")
         assert after.contents("results").keys() == results.keys() | {key.replace("-1.", "-2.") for key in results}
         assert not [line for line in restored.lines() if line["level"] == "error"]
+
+
+# A database that goes away
+
+
+@pytest.mark.postgres
+def test_a_database_that_goes_away_comes_back(tmp_path: Path, postgres_cluster: Cluster, postgres_url: str) -> None:
+    """Meanwhile: errors that clients repeat, and no word about where it is; then everything goes on, trainings too."""
+    with running(tmp_path / "home", "--shared-home", "--database", postgres_url) as server:
+        clients = Clients(server.exports(), server.url)
+        clients.put_pictures("photos")
+        project = clients.make_project("photos")
+        clients.train(project, "1", "photos")
+        postgres_cluster.stop()
+        try:
+            for _ in range(3):
+                for ask in (clients.api.describe_projects, lambda: clients.keys("photos")):
+                    with pytest.raises(ClientError) as caught:
+                        ask()
+                    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] in (500, 503)
+                    assert str(postgres_cluster.port) not in str(caught.value)
+                with pytest.raises(urllib.error.HTTPError, match="503"):
+                    urllib.request.urlopen(f"{server.url}/healthz", timeout=20)
+                time.sleep(1)
+        finally:
+            postgres_cluster.start()
+        clients.wait("project_version_training_completed", project, "1")
+
+        assert len(clients.keys("photos")) == 25 + 8
+        assert urllib.request.urlopen(f"{server.url}/healthz", timeout=20).status == 200
+        assert server.stop() == 0
 
 
 # Objects in an S3 by somebody else
