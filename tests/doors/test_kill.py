@@ -46,7 +46,7 @@ class Workshop:
 
     def __init__(self, folder: Path) -> None:
         """Opens a house in `folder`, and a runner for it."""
-        home = {"DECONFUSE_HOME": str(folder / "home")}
+        home = {"DECONFUSE_HOME": str(folder / "home"), "DECONFUSE_MAX_VERSIONS": "0"}
         self.deaths = Deaths(folder / "deaths")
         self.house = open_house(read_settings(given=home))
         self.project: Project = a_shop(self.house)
