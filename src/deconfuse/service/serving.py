@@ -67,7 +67,8 @@ def _check_units(house: House, min_units: int, max_units: int | None) -> None:
         raise Invalid("maxInferenceUnits", f"{max_units} is less than the {min_units} of minInferenceUnits")
     most = house.limits.units
     if 0 < most < max(min_units, max_units or 0):
-        raise LimitExceeded(f"{max(min_units, max_units or 0)} inference units are asked for; {most} are possible")
+        asked = max(min_units, max_units or 0)
+        raise LimitExceeded(f"{asked} inference units are asked for; {most} are possible (--max-units of the server)")
 
 
 def perform_start_version(house: House, job: Job, heart: Heart) -> None:

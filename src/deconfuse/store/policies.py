@@ -72,7 +72,8 @@ def put_policy(
         raise AlreadyExists("policy", name, "Its present revision must be named to change it")
     count = rows.scalar(select(func.count()).select_from(POLICIES).where(POLICIES.c.project_id == project_id)) or 0
     if 0 < limit <= count:
-        raise QuotaExceeded(f"the project has {count} policies, and no more are allowed")
+        why = f"the project has {count} policies, and no more are allowed; delete one, or start the server with"
+        raise QuotaExceeded(f"{why} another --max-policies")
     policy = Policy(project_id, name, revision, document, now_ms, now_ms)
     rows.execute(POLICIES.insert().values(_values(policy)))
     return policy

@@ -65,11 +65,12 @@ def add_project(
     if limit:
         alone_with(rows, "projects")
         if (rows.scalar(select(func.count()).select_from(PROJECTS)) or 0) >= limit and not _is_taken(rows, name):
-            raise LimitExceeded(f"there are {limit} projects, and no more are allowed")
+            why = f"there are {limit} projects, and no more are allowed; delete one, or start the server with another"
+            raise LimitExceeded(f"{why} --max-projects")
     values = {"created_ms": now_ms, "status": "CREATED", "feature": feature, "auto_update": auto_update}
     number = add_row(rows, PROJECTS, name=name, **values)
     if number is None:
-        raise InUse(f"the project name {name} is taken")
+        raise InUse(f"the project name {name} is taken; choose another one")
     return Project(number, name, now_ms, "CREATED", feature, auto_update)
 
 

@@ -172,7 +172,7 @@ def add_version(
     place = {"output_bucket": bucket, "output_prefix": prefix}
     number = add_row(rows, VERSIONS, project_id=project_id, name=name, created_ms=now_ms, **values, **place)
     if number is None:
-        raise InUse(f"the version name {name} is taken in the project {project.name}")
+        raise InUse(f"the version name {name} is taken in the project {project.name}; choose another one")
     return get_version(rows, number)
 
 
@@ -180,12 +180,14 @@ def _check_room(rows: Connection, project_id: int, *, status: VersionStatus, lim
     if limits.in_progress:
         alone_with(rows, "versions in progress")
         if count_versions(rows, (status,)) >= limits.in_progress:
-            what = "trained" if status == "TRAINING_IN_PROGRESS" else "copied"
-            raise LimitExceeded(f"{limits.in_progress} versions are being {what}, and no more are allowed at once")
+            what, flag = ("trained", "trainings") if status == "TRAINING_IN_PROGRESS" else ("copied", "copies")
+            why = f"{limits.in_progress} versions are being {what}, and no more are allowed at once; wait until one is"
+            raise LimitExceeded(f"{why}, or start the server with another --max-{flag}")
     if limits.in_project:
         count = rows.scalar(select(func.count()).select_from(VERSIONS).where(VERSIONS.c.project_id == project_id)) or 0
         if count >= limits.in_project:
-            raise LimitExceeded(f"the project has {count} versions, and no more are allowed")
+            why = f"the project has {count} versions, and no more are allowed; delete one, or start the server with"
+            raise LimitExceeded(f"{why} another --max-versions")
 
 
 def find_version(rows: Connection, arn: VersionArn) -> Version:
@@ -257,7 +259,8 @@ def start_version(
     if version.status not in STARTABLE:
         raise InUse(f"the version {version.name} is {version.status}; it cannot be started")
     if limit and count_versions(rows, HOSTED) >= limit:
-        raise LimitExceeded(f"{limit} versions are running, and no more are allowed at once")
+        why = f"{limit} versions are running, and no more are allowed at once; stop one, or start the server with"
+        raise LimitExceeded(f"{why} another --max-running")
     units = {"min_units": min_units, "max_units": max_units}
     values = {"message": storable(message), **units}
     move_row(rows, VERSIONS, VERSION_MOVES, version_id, was=version.status, becomes="STARTING", **values)
