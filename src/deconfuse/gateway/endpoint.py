@@ -189,9 +189,9 @@ class Gateway:
         if not isinstance(result, Reading):
             length = result.pop("ContentLength", None)
             return _Outcome(render(call.operation, result), length)
-        length = result.result.pop("ContentLength")
-        answer = render(call.operation, result.result)
         try:
+            length = result.result.pop("ContentLength")
+            answer = render(call.operation, result.result)
             first = result.content.read()
         except BaseException:
             result.content.close()

@@ -26,7 +26,7 @@ from deconfuse.errors import (
 from deconfuse.names import DatasetArn, DatasetKind, ObjectAddress, parse_dataset_arn
 from deconfuse.service.house import House
 from deconfuse.service.lines import Judge, bucket_of, check_bucket, check_labels, check_size, longest_line
-from deconfuse.service.objects import client_objects
+from deconfuse.service.objects import check_version, client_objects
 from deconfuse.service.projects import check_here, check_tags, find_project
 from deconfuse.service.results import sentence
 from deconfuse.service.tokens import read_token, write_token
@@ -134,8 +134,7 @@ def create_dataset(
 
 def _check_reachable(house: House, manifest: ObjectAddress) -> None:
     """Do nothing, or raise NotFound where the object is not there or cannot be read."""
-    if manifest.version not in (None, "null"):  # the name that S3 has for the only version of an object
-        raise NotFound("object", f"{manifest}, version {manifest.version}", "Only the present version is kept")
+    check_version(manifest)
     try:
         client_objects(house).head(manifest.bucket, manifest.key)
     except Unavailable:

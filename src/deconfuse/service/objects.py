@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from deconfuse.errors import NotBuilt, NotFound
+from deconfuse.names import ObjectAddress
 from deconfuse.service.house import House
 from deconfuse.store.blobs import Draft
 from deconfuse.store.local import LocalObjects, writable
@@ -64,6 +65,7 @@ __all__ = [
     "buckets",
     "check_client_bucket",
     "check_may_be_kept",
+    "check_version",
     "client_objects",
     "part_span",
     "uploads",
@@ -79,6 +81,16 @@ def check_client_bucket(name: str) -> str:
     if name == OWN_BUCKET:
         raise NotFound("bucket", name)
     return name
+
+
+def check_version(address: ObjectAddress) -> None:
+    """Do nothing: the present version of an object is meant.
+
+    Raises:
+        NotFound: another one is asked for (kind "object").
+    """
+    if address.version not in (None, "", "null"):  # "null" is what S3 calls the only version of an object
+        raise NotFound("object", f"{address}, version {address.version}", "Only the present version is kept")
 
 
 def buckets(house: House) -> LocalObjects:

@@ -19,7 +19,7 @@ from deconfuse.errors import BadData, DeconfuseError, Denied, Invalid, NotFound
 from deconfuse.learn.bundle import CARD_NAME, HEAD_NAME
 from deconfuse.names import ObjectAddress, VersionArn, artefact_names, parse_version_arn
 from deconfuse.service.house import House
-from deconfuse.service.objects import Content, check_client_bucket, client_objects
+from deconfuse.service.objects import Content, check_client_bucket, check_version, client_objects
 from deconfuse.service.projects import check_here
 from deconfuse.store import registry
 from deconfuse.store.objects import MAX_KEY_BYTES, OWN_BUCKET
@@ -218,8 +218,7 @@ def open_object(house: House, address: ObjectAddress) -> Content:
         NotFound: there is no such bucket or key (kind "object"), or a version of it is asked for, which are not kept.
         Denied: it may not be read.
     """
-    if address.version not in (None, "", "null"):
-        raise NotFound("object", f"{address} in the version {address.version}", "Versions of objects are not kept here")
+    check_version(address)
     try:
         return client_objects(house).get(address.bucket, address.key)
     except (NotFound, Invalid) as error:
