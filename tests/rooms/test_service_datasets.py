@@ -200,6 +200,7 @@ NO_LINE = b'{"a":1}'
         ([b"\x1f\x8b\x08 not text \xff\xfe\x00"], {}, "These are no JSON Lines"),
         (['{"source-ref":"s3://photos/a"}'.encode("utf-16")], {}, "These are no JSON Lines"),
         ([b"image,label", b"a.jpg,cat"], {}, "These are no JSON Lines"),
+        ([b'{"source-ref":"s3://photos/a","x":"' + b"x" * 100_000 + b'"}'], {}, "at most 100,000 characters"),
         ([*PETS[:3], NO_LINE], {}, "1 of 4 lines cannot be kept"),
         ([*PETS[:3], b"{"], {}, "1 of 4 lines cannot be kept"),
         ([*PETS[:3], b"", b"", PETS[4]], {}, "2 of 6 lines"),

@@ -98,7 +98,9 @@ class Judge:
         if not self.n_lines:
             raise BadManifest(None, "no JSON Lines were given", code="ERROR_EMPTY_MANIFEST")
         if not self._is_json:
-            why = "these are no JSON Lines: one JSON object in UTF-8 a line is needed"
+            longest = self.limits.max_line_length
+            length = f", of at most {longest:,} characters," if longest else ""
+            why = f"these are no JSON Lines: one JSON object in UTF-8 a line{length} is needed"
             raise BadManifest(None, why, code="ERROR_MANIFEST_INACCESSIBLE_OR_UNSUPPORTED_FORMAT")
         if too_many_invalid(self.n_dropped, self.n_lines):
             why = (
