@@ -48,13 +48,12 @@ from deconfuse.store.schema import BUCKETS, OBJECTS, PARTS, UPLOADS
 ABANDONED = timedelta(hours=1)
 """A blob without a row and without a change for so long belongs to a writer that is no more."""
 
-_BUCKET_AND_OBJECT = (  # built once: building it anew would take longer than asking
+# What every get and put asks is built once: building a statement costs more than running it.
+_BUCKET_AND_OBJECT = (
     select(BUCKETS, OBJECTS)
-    .outerjoin_from(BUCKETS, OBJECTS, (OBJECTS.c.bucket == BUCKETS.c.name) & (OBJECTS.c.key == bindparam("asked_key")))
-    .where(BUCKETS.c.name == bindparam("asked_bucket"))
+    .outerjoin_from(BUCKETS, OBJECTS, (OBJECTS.c.bucket == BUCKETS.c.name) & (OBJECTS.c.key == bindparam("wanted_key")))
+    .where(BUCKETS.c.name == bindparam("wanted_bucket"))
 )
-
-# What every put asks is built once: building a statement costs more than running it.
 _BUCKET = select(BUCKETS).where(BUCKETS.c.name == bindparam("wanted_bucket"))
 _LOCKED_BUCKETS = {
     "": _BUCKET,
@@ -431,9 +430,9 @@ class LocalObjects:
 
     def _row(self, bucket: str, key: str) -> tuple[Bucket, Row[Any] | None]:
         """The bucket, and the row of the object where there is one."""
-        asked = {"asked_bucket": bucket, "asked_key": encode_key(key)}
+        wanted = {"wanted_bucket": bucket, "wanted_key": encode_key(key)}
         with self.database.read() as connection:
-            row = connection.execute(_BUCKET_AND_OBJECT, asked).first()
+            row = connection.execute(_BUCKET_AND_OBJECT, wanted).first()
         if row is None:
             raise NotFound("bucket", bucket)
         return _bucket(row), row if row.blob is not None else None
