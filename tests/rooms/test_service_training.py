@@ -333,7 +333,7 @@ def test_an_image_that_is_too_large_is_not_read(tmp_path: Path) -> None:
 
     assert view_of(house, version).version.status == "TRAINING_COMPLETED"
     last = json.loads(content(house, RESULTS, f"out/{VALIDATION}").splitlines()[-1])
-    assert "at most" in last["errors"][0]["message"]
+    assert "an image may have 20,000" in last["errors"][0]["message"]
 
 
 def test_the_services_own_bucket_is_nobodys_images(house: House) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from deconfuse.errors import BadData, DeconfuseError, Denied, Invalid, NotFound
+from deconfuse.errors import BadData, DeconfuseError, Denied, ImageTooLarge, Invalid, NotFound
 from deconfuse.learn.bundle import CARD_NAME, HEAD_NAME
 from deconfuse.names import ObjectAddress, VersionArn, artefact_names, parse_version_arn
 from deconfuse.service.house import House
@@ -223,6 +223,20 @@ def open_object(house: House, address: ObjectAddress) -> Content:
         return client_objects(house).get(address.bucket, address.key)
     except (NotFound, Invalid) as error:
         raise NotFound("object", str(address), str(error)) from error
+
+
+def read_image(house: House, address: ObjectAddress) -> bytes:
+    """The bytes of an image.
+
+    Raises:
+        ImageTooLarge: more than an image may have; nothing was read.
+        NotFound, Denied: as `open_object`.
+    """
+    most = house.limits.images.max_bytes
+    with open_object(house, address) as content:
+        if 0 < most < content.length:
+            raise ImageTooLarge(f"{address} has {content.length:,} bytes; an image may have {most:,}")
+        return b"".join(content)
 
 
 def check_writable(house: House, version: Version) -> None:

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from deconfuse.engine.jobs import Heart
 from deconfuse.engine.predictor import Predictor
-from deconfuse.errors import Damaged, ImageTooLarge, InUse, Invalid, LimitExceeded, NotFound, NotReady
+from deconfuse.errors import Damaged, InUse, Invalid, LimitExceeded, NotFound, NotReady
 from deconfuse.learn.bundle import CARD_NAME, HEAD_NAME
 from deconfuse.names import ObjectAddress, parse_version_arn
 from deconfuse.service.house import House
 from deconfuse.service.projects import check_here
-from deconfuse.service.results import RUNNING, find_version, open_object, own_key, sentence
+from deconfuse.service.results import RUNNING, find_version, own_key, read_image, sentence
 from deconfuse.store import registry
 from deconfuse.store.objects import OWN_BUCKET, read_all
 from deconfuse.store.registry import Job, Rows
@@ -163,8 +163,10 @@ def detect(
         version_id, status = registry.find_status(rows, named)
     if status != "RUNNING":
         raise NotReady(f"the version {named.version} is {status}; start it, and ask again when it is RUNNING")
-    data = image if image is not None else _fetch(house, address)
-    most = house.limits.detect_bytes if image is not None else house.limits.images.max_bytes
+    data, most = image, house.limits.detect_bytes
+    if data is None:
+        assert address is not None
+        data, most = read_image(house, address), house.limits.images.max_bytes
     model = load(house, version_id)
     with house.models.turn():
         # The sides alone decide here: the ratio between them is a rule for datasets.
@@ -213,13 +215,3 @@ def _check_question(
         raise Invalid("minConfidence", f"{min_confidence} is not a number from 0 to 100")
     if max_results is not None and max_results < 0:
         raise Invalid("maxResults", f"{max_results} is less than 0")
-
-
-def _fetch(house: House, address: ObjectAddress | None) -> bytes:
-    """The bytes of the image at `address`."""
-    assert address is not None
-    most = house.limits.images.max_bytes
-    with open_object(house, address) as content:
-        if most and content.length > most:
-            raise ImageTooLarge(f"{address} has {content.length:,} bytes; an image may have {most:,}")
-        return b"".join(content)

@@ -28,7 +28,6 @@ from deconfuse.errors import (
     BadImage,
     DeconfuseError,
     Denied,
-    ImageTooLarge,
     Invalid,
     NotBuilt,
     NotFound,
@@ -41,7 +40,6 @@ from deconfuse.formats.manifest import Entry, read_manifest
 from deconfuse.names import ObjectAddress, parse_s3
 from deconfuse.service.house import House
 from deconfuse.service.lines import longest_line, plain
-from deconfuse.service.objects import client_objects
 from deconfuse.service.results import (
     FILES,
     READY,
@@ -55,6 +53,7 @@ from deconfuse.service.results import (
     output_files,
     own_key,
     placements,
+    read_image,
     sentence,
     version_arn,
     written,
@@ -227,16 +226,10 @@ def read_lines(house: House, version: Version, *, is_divided: bool) -> Intake:
         entries += _entries(house, version, "test", is_divided=True)
     errors = [problem for side in ("train", "test") for problem in _buckets_problem(entries, side)]
     limits = house.limits.images
-    objects = client_objects(house)
 
     def fetch(uri: str) -> bytes:
-        address = parse_s3(uri)
         try:
-            with objects.get(address.bucket, address.key) as content:
-                if limits.max_bytes and content.length > limits.max_bytes:
-                    size = f"{content.length / 2**20:,.1f} MB; at most {limits.max_bytes / 2**20:,.1f} MB are allowed"
-                    raise ImageTooLarge(f"the image has {size}")
-                return b"".join(content)
+            return read_image(house, parse_s3(uri))
         except (NotFound, Denied, Invalid) as error:
             raise BadImage(f"the image cannot be read: {error}") from error
 
