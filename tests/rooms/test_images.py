@@ -318,7 +318,7 @@ def test_folders_refuse_what_is_too_narrow() -> None:
 
 def test_too_many_bytes() -> None:
     """A file above 15 MB is refused in a manifest before it is looked at; the message says how large it is."""
-    with pytest.raises(ImageTooLarge, match=r"15\.1 MB; at most 15\.0 MB"):
+    with pytest.raises(ImageTooLarge, match="15,800,003 bytes; at most 15,728,640"):
         decode(b"\xff\xd8\xff" + bytes(15_800_000), MANIFEST_LIMITS)
 
 

@@ -82,7 +82,7 @@ def _tell(started: Started, *, home: Path | None) -> None:
 
     from deconfuse.names import VERSION
 
-    again = "deconfuse credentials" + (f" --home {shlex.quote(str(home))}" if home else "") + " --format"
+    again = "deconfuse credentials" + (f" --home {shlex.quote(str(home.absolute()))}" if home else "") + " --format"
     if started.first_key is not None:
         head = f"# The first key, kept in {started.home / 'credentials'} too. Paste this into a shell;\n"
         show(f"{head}# `{again} aws-config` prints a profile for ~/.aws/config.\n{started.first_key}")

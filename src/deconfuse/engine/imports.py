@@ -189,8 +189,7 @@ def read_image(path: Path, *, max_bytes: int = 0) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             raise BadImage("it is a folder" if stat.S_ISDIR(status.st_mode) else "it is no regular file")
         if status.st_size > most:
-            megabytes = f"{status.st_size / 2**20:,.1f} MB; at most {most / 2**20:,.1f} MB are allowed"
-            raise ImageTooLarge(f"the file has {megabytes}")
+            raise ImageTooLarge(f"the file has {status.st_size:,} bytes; at most {most:,} are allowed")
         return path.read_bytes()
     except FileNotFoundError:
         why = f"the link {path} leads nowhere" if path.is_symlink() else f"there is no file {path}"

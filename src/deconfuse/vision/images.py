@@ -210,7 +210,7 @@ def _wrong_format(kind: str, limits: Limits) -> str:
 
 
 def _too_many_bytes(n_bytes: int, limits: Limits) -> str:
-    return f"the file has {n_bytes / 2**20:,.1f} MB; at most {limits.max_bytes / 2**20:,.1f} MB are allowed"
+    return f"the file has {n_bytes:,} bytes; at most {limits.max_bytes:,} are allowed"
 
 
 def _damaged(error: Exception) -> str:
