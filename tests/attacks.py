@@ -12,6 +12,7 @@ import base64
 import json
 import os
 import random
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -435,6 +436,43 @@ def presigned(aim: Aim, rng: random.Random) -> bytes:
     return wire(method, target, {"Host": aim.host, "Content-Length": "0"})
 
 
+MOMENTS = [
+    *("99999999T999999Z", "00000000T000000Z", "20260230T000000Z", "20260101T246060Z", "20260101", "now", "", "-1"),
+    *("Thu, 01 Jan 1970 00:00:00 GMT", "Thu, 32 Foo 99999 99:99:99 GMT", "9" * 99, "２０２６0101T000000Z", "1e9"),
+]
+"""When a request might have been signed."""
+
+
+def signatures(aim: Aim, rng: random.Random) -> bytes:
+    """A signature in the header of which one part is something else."""
+    api = aim.call("DescribeProjects", b"{}")
+    data = rng.choice([aim.request("GET", "/photos/a"), aim.request("PUT", "/photos/signed", b"x"), api])
+    parts = [
+        *(rb"AWS4-HMAC-SHA256", rb"Credential=", aim.key_id.encode(), rb"/\d{8}/", rb"us-east-1", rb"s3|rekognition"),
+        *(rb"aws4_request", rb"SignedHeaders=", rb"host;", rb"x-amz-date", rb", Signature=", rb"Signature=\w+"),
+        *(rb"X-Amz-Date: \w+", rb"X-Amz-Content-SHA256: \w+", rb"Authorization: .*"),
+    ]
+    part = rng.choice(parts)
+    name = part.partition(b": ")[0] + b": " if b": " in part else b""
+    odd = rng.choice(
+        [*MOMENTS, *ODD_TEXTS, "UNSIGNED-PAYLOAD", "AWS " + aim.key_id + ":x", "Basic x", "Bearer x", "AWS4"]
+    )
+    text = odd.encode("utf-8", "replace").replace(b"\r", b"").replace(b"\n", b"")
+    return re.sub(part, lambda found: name + rng.choice([text, text, found[0] + text]), data, count=1)
+
+
+def forms(aim: Aim, rng: random.Random) -> bytes:
+    """What is asked of STS, and of services that are not there."""
+    pairs = [("Action", rng.choice(["GetCallerIdentity", "GetCallerIdentity", "AssumeRole", *ODD_TEXTS]))]
+    pairs += [(rng.choice(["Version", "Action", *ODD_TEXTS]), rng.choice(["2011-06-15", *ODD_TEXTS]))]
+    body = urlencode([(name.encode("utf-8", "replace"), text.encode("utf-8", "replace")) for name, text in pairs])
+    target = rng.choice(["/", "/", "/?" + body, "/x"])
+    sent = rng.choice([body.encode(), body.encode(), b"", mutated(body.encode(), rng), b"a=b&" * 30_000])
+    kind = {"Content-Type": rng.choice(["application/x-www-form-urlencoded", "application/json", "x"])}
+    service = rng.choice(["sts", "sts", "sts", "ec2", "iam", "x", "rekognition"])
+    return aim.request(rng.choice(["POST", "POST", "GET", "PUT"]), target, sent, kind, service=service)
+
+
 def keys(aim: Aim, rng: random.Random) -> bytes:
     """Objects under keys that are no file names."""
     alphabet = [
@@ -518,6 +556,8 @@ FAMILIES: dict[str, Callable[[Aim, random.Random], bytes]] = {
     "xml": xml_bodies,
     "framings": framings,
     "presigned": presigned,
+    "signatures": signatures,
+    "forms": forms,
     "keys": keys,
     "cuts": cuts,
     "entries": entries,

@@ -144,13 +144,13 @@ def wire(method: str, target: str, headers: Mapping[str, str], body: bytes = b""
 def state_of(data: bytes) -> str:
     """What a strict reader of HTTP, h11, thinks of these bytes: "whole", "cut", or "bad"."""
     reader = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 26)
+    if not data:
+        return "cut"  # to h11, no bytes are the end of the connection
     try:
         reader.receive_data(data)
-        while (event := reader.next_event()) is not h11.NEED_DATA:
+        while isinstance(event := reader.next_event(), h11.Request | h11.Data | h11.EndOfMessage):
             if isinstance(event, h11.EndOfMessage):
                 return "whole"
-            if event is h11.PAUSED:
-                break
     except h11.RemoteProtocolError:
         return "bad"
     return "cut"
