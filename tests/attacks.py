@@ -126,7 +126,8 @@ def altered(value: Any, rng: random.Random) -> Any:
         return [*value[:at], altered(value[at], rng), *value[at + rng.randrange(2) :]]
     if isinstance(value, str) and value and rng.random() < 0.3:
         return mutated(value.encode("utf-8", "surrogatepass"), rng, most=2).decode("utf-8", "replace")
-    return rng.choice(ODD_VALUES)
+    alike = [odd for odd in ODD_VALUES if type(odd) is type(value)]
+    return rng.choice(alike if alike and rng.random() < 0.7 else ODD_VALUES)
 
 
 def nested(rng: random.Random) -> bytes:
@@ -301,6 +302,7 @@ def legal(shape: Shape, aim: Aim, rng: random.Random) -> Any:
         "ResourceArn": rng.choice([aim.project, aim.dataset, aim.version]),
         "S3Bucket": BUCKET,
         "S3ObjectName": rng.choice(["a", "one.png", "one.manifest"]),
+        "ProjectPolicyRevisionId": "0123456789abcdef0123456789abcdef",
         "ProjectPolicyDocument": '{"Version":"2012-10-17","Statement":[]}',
     }
     if shape.name in known:
@@ -347,9 +349,9 @@ def json_bodies(aim: Aim, rng: random.Random) -> bytes:
     if operation in ("DeleteDataset", "CreateDataset", "CopyProjectVersion") and isinstance(value, dict):
         value = {name: text for name, text in value.items() if text not in (aim.dataset, aim.project)}
     text = json.dumps(value).encode()
-    if rng.random() < 0.35:
+    if rng.random() < 0.2:
         text = spoiled(text, rng)
-    if rng.random() < 0.1:
+    if rng.random() < 0.03:
         operation = rng.choice(["", "x", "DescribeProjects.x", "DetectLabels", "é", "A" * 3000])
     more = {"Content-Type": rng.choice(["application/json", "text/xml", "", "é"])} if rng.random() < 0.1 else {}
     return aim.call(operation, text, more)
