@@ -38,7 +38,7 @@ VARIABLE = "MORTAL_FOLDER"
 
 SILENT_SECONDS = 4.0
 
-TIMED = ("Heart.beat", "Runner._look", "Runner._forget", "Runner._take_up", "keep_order", "Objects.sweep")
+TIMED = ("Heart._beat", "Runner._look", "Runner._forget", "Runner._take_up", "keep_order", "Objects.sweep")
 """What happens by the clock, and not once for each time that something is done."""
 
 

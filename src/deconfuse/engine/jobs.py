@@ -111,18 +111,6 @@ class Heart:
             why = "its server is stopping" if self._is_stopping else f"it is no longer that of {self.worker}"
             raise Stale(f"the job {self.job.id} is to stop: {why}")
 
-    def beat(self) -> None:
-        """Say now that the worker is alive, and how far the job is.
-
-        Raises:
-            Stale: the job is no longer this worker's.
-            Unavailable: the database is away.
-        """
-        percent, message = self._said or (None, None)
-        with self.database.write() as rows:
-            now_ms = self.now_ms()
-            registry.beat(rows, self.job.id, worker=self.worker, now_ms=now_ms, percent=percent, message=message)
-
     def guard(self, rows: Rows) -> None:
         """Hold a transaction to this worker's having the job; best last, after the rows of its subject.
 
@@ -187,7 +175,7 @@ class Heart:
         while n_beats > 0 and not is_done.wait(BEAT_SECONDS):
             n_beats -= 1
             try:
-                self.beat()
+                self._beat()
             except Stale:
                 self._is_over.set()
                 return
@@ -195,6 +183,12 @@ class Heart:
                 continue  # said again with the next beat
             except Exception:
                 log.exception("the heart of job %d missed a beat", self.job.id)
+
+    def _beat(self) -> None:
+        percent, message = self._said or (None, None)
+        with self.database.write() as rows:
+            now_ms = self.now_ms()
+            registry.beat(rows, self.job.id, worker=self.worker, now_ms=now_ms, percent=percent, message=message)
 
 
 def perform_job(

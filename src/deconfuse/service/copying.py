@@ -147,7 +147,7 @@ def fail_copy_version(house: House, rows: Rows, job: Job, message: str) -> None:
 
 def _copy_model(house: House, source: Version, version: Version, heart: Heart) -> None:
     for name in MODEL_NAMES:
-        heart.beat()
+        _speak(house, heart)
         try:
             with house.objects.get(OWN_BUCKET, own_key(source.id, name)) as content:
                 house.objects.put(OWN_BUCKET, own_key(version.id, name), content)
@@ -163,7 +163,7 @@ def _copy_results(house: House, source: Version, version: Version, heart: Heart)
         address = getattr(old, field)
         if address is None:
             continue
-        heart.beat()
+        _speak(house, heart)
         try:
             content = open_object(house, address)
         except (NotFound, Denied):
@@ -176,6 +176,12 @@ def _copy_results(house: House, source: Version, version: Version, heart: Heart)
                 raise cannot_write(place.bucket, error) from error
         places[field] = place
     return replace(old, **places)
+
+
+def _speak(house: House, heart: Heart) -> None:
+    """Go on only while the job is this worker's."""
+    with house.database.write() as rows:
+        heart.guard(rows)
 
 
 def _gone() -> BadData:

@@ -341,6 +341,7 @@ class _Sink:
     """
 
     def __init__(self, house: House, version: Version, heart: Heart) -> None:
+        self._house = house
         self._version = version
         self._heart = heart
         self._sink = ObjectSink(house.objects, placements(version))
@@ -354,7 +355,8 @@ class _Sink:
             Stale: the job is no longer this worker's; nothing is put over what another one may have put.
             BadData: the output bucket cannot be written.
         """
-        self._heart.beat()
+        with self._house.database.write() as rows:
+            self._heart.guard(rows)
         if name == output_files(self._version)["summary"][0] and isinstance(data, bytes):
             self.summary = read_summary(data)
         try:
