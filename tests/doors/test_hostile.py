@@ -37,6 +37,9 @@ GROWTH_MB = 64
 HELD_MB = 5
 """Of an object, for a client that asks for it and does not take it."""
 
+POOL = 24
+"""Descriptors that a server keeps once many have asked at the same time: connections to its database."""
+
 MOST_THREADS = 160
 """Of a server: those of its doors (24, 64, 24, 4), of ONNX Runtime and of its jobs."""
 
@@ -131,7 +134,7 @@ def test_no_request_takes_the_server_down(aim: Aim) -> None:
     check_reach(answers)
     check_datasets_rest(aim)
     assert labels(aim)
-    check_same(aim, memory, n_descriptors=at_rest.n_descriptors + 8)
+    check_same(aim, memory, n_descriptors=at_rest.n_descriptors + POOL)
     check_log(aim.server)
 
 
@@ -197,7 +200,7 @@ def test_no_image_takes_the_server_down(aim: Aim) -> None:
     assert memory is not None
     assert answers["200 "] > N_IMAGES / 20, answers
     assert answers["400 InvalidImageFormatException"] > N_IMAGES / 5, answers
-    check_same(aim, memory, n_descriptors=at_rest.n_descriptors + 8)
+    check_same(aim, memory, n_descriptors=at_rest.n_descriptors + POOL)
 
 
 @pytest.mark.parametrize("name", bombs.BOMBS)
@@ -264,7 +267,7 @@ def test_idle_and_slow_clients_stop_nobody(aim: Aim) -> None:
         during = vitals(aim.server.process.pid)
         assert during.n_threads <= MOST_THREADS
         assert during.resident_mb - before.resident_mb < GROWTH_MB
-    check_same(aim, before.resident_mb, n_descriptors=before.n_descriptors + 8)
+    check_same(aim, before.resident_mb, n_descriptors=before.n_descriptors + POOL)
 
 
 def test_clients_that_do_not_listen_stop_nobody(aim: Aim) -> None:
@@ -283,8 +286,8 @@ def test_clients_that_do_not_listen_stop_nobody(aim: Aim) -> None:
         during = vitals(aim.server.process.pid)
         assert during.resident_mb - before.resident_mb < 100 * HELD_MB
         assert during.n_threads <= MOST_THREADS
-    after = settled(aim.server.process.pid, n_descriptors=before.n_descriptors + 16)
-    assert after.n_descriptors <= before.n_descriptors + 16
+    after = settled(aim.server.process.pid, n_descriptors=before.n_descriptors + POOL)
+    assert after.n_descriptors <= before.n_descriptors + POOL
 
 
 def test_a_complaint_is_made_of_each_wrong() -> None:
@@ -318,7 +321,7 @@ def test_clients_that_vanish_are_forgotten(aim: Aim) -> None:
             line.sendall(upload[: number * 3000 + 1])
             if number % 2:
                 line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    check_same(aim, before.resident_mb, n_descriptors=before.n_descriptors + 8)
+    check_same(aim, before.resident_mb, n_descriptors=before.n_descriptors + POOL)
     assert fire(aim.port, aim.request("HEAD", "/photos/gone")).status == 404
 
 
