@@ -12,6 +12,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -74,10 +75,22 @@ def aim(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Iterato
     house.database.close()
     with running(folder / "home", variables=home | {"DECONFUSE_MAX_PROJECTS": "0"}) as server:
         aim = Aim(server, arn, other_arn, dataset_arn, key.id, key.secret)
-        assert labels(aim)
+        warm(aim)
         yield aim
         assert labels(aim)
         check_log(server)
+
+
+def warm(aim: Aim) -> None:
+    """Ask for everything once by as many as ask at once later: what a server holds after that, it keeps."""
+
+    def ask(number: int) -> bool:
+        good = fire(aim.port, aim.request("PUT", f"/photos/warm-{number}", bytes(300_000))).status == 200
+        good &= fire(aim.port, aim.request("GET", f"/photos/warm-{number}")).status == 200
+        return good and bool(labels(aim))
+
+    with ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(ask, range(64)))
 
 
 def labels(aim: Aim) -> list[str]:
@@ -226,6 +239,17 @@ def test_the_largest_images_are_answered(aim: Aim, name: str) -> None:
         assert reply.status == 200
         assert seconds < 5
     assert vitals(aim.server.process.pid).resident_mb - before < GROWTH_MB
+
+
+def test_the_memory_of_large_images_is_given_back(aim: Aim) -> None:
+    """By every thread that has seen some."""
+    image = bombs.LARGEST["PNG, 4096 x 4096"]()
+    before = vitals(aim.server.process.pid).resident_mb
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: detect(aim, image, from_bucket=False)[1].status, range(32)))
+
+    assert set(answers) == {200}
+    assert vitals(aim.server.process.pid).resident_mb - before < 2 * GROWTH_MB
 
 
 @pytest.mark.parametrize("size", [(20 << 20) + 1, 32 << 20])

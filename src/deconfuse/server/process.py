@@ -12,6 +12,7 @@ returns.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import importlib.util
 import ipaddress
@@ -45,6 +46,9 @@ JOBS_SECONDS = 10.0
 
 MOST_CONNECTIONS = 2000
 """Of one server; requests above it are answered with 503."""
+
+LARGE_BLOCK = 4 << 20
+"""Bytes of memory that are given back to the system as soon as they are not used: those of large images."""
 
 ORDER_SECONDS = 3600.0
 """How often order is kept."""
@@ -175,6 +179,7 @@ def serve(
         ssl_keyfile=key,
     )
     _allow_many_files()
+    _give_large_blocks_back()
     with _ordered(keep_order):
         jobs.start()
         try:
@@ -245,3 +250,14 @@ def _allow_many_files() -> None:
     wanted = 65536 if most == resource.RLIM_INFINITY else min(most, 65536)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+
+
+def _give_large_blocks_back() -> None:
+    """Let glibc map each large block by itself, whatever has been freed before.
+
+    Left alone it takes blocks of up to 32 MB from the heap of each thread, once one was freed, and a server that was
+    shown large images by many threads keeps a GB that nobody uses.
+    """
+    m_mmap_threshold = -3  # malloc.h
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library, or another system
+        ctypes.CDLL(None).mallopt(m_mmap_threshold, LARGE_BLOCK)
