@@ -116,9 +116,6 @@ def served(tmp_path: Path) -> Iterator[Served]:
         yield served
     finally:
         served.deaths.kill_all()
-        with contextlib.suppress(AssertionError):
-            served.revive()
-            served.stop()
 
 
 class Story:
