@@ -371,6 +371,27 @@ def test_a_body_that_is_too_long_is_refused_and_thrown_away(near: serving.Servic
     assert answer[1]["connection"] == "close"
 
 
+@pytest.mark.parametrize(
+    ("was", "becomes", "code"),
+    [
+        ("Credential=AKIA", "Credential=NONE", "UnrecognizedClientException"),
+        ("AWS4-HMAC-SHA256", "Bearer", "MissingAuthenticationTokenException"),
+        ("SignedHeaders=", "Headers=", "IncompleteSignatureException"),
+    ],
+)
+def test_a_large_body_of_nobody_we_know_is_thrown_away(
+    near: serving.Service, was: str, becomes: str, code: str
+) -> None:
+    """It is not held, whatever its length, and the answer names the key or signature as for a small one."""
+    headers = signed_headers(near, b"{}")
+    headers = {name: value.replace(was, becomes) for name, value in headers.items()}
+
+    for size in (2, 9 << 20):
+        pieces = [b"x" * min(size, 1 << 20)] * max(1, size >> 20)
+        answer = serving.ask(near.doors, pieces, headers=headers | {"Content-Length": str(size)})
+        assert error_of(answer) == (400, code)
+
+
 def test_a_client_that_has_left_is_not_answered(near: serving.Service) -> None:
     """Nothing is done for half a request."""
     body = b'{"ProjectName": "rooms"}'

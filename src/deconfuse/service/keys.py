@@ -15,7 +15,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import cast, get_args
 
-from deconfuse.errors import Denied, Invalid, NotSigned
+from deconfuse.errors import BadSignature, Denied, Invalid, NotSigned
 from deconfuse.service.house import House
 from deconfuse.signing import sigv4
 from deconfuse.signing.sigv4 import Request, Verified
@@ -144,6 +144,18 @@ def authenticate(
     )
     assert key is not None
     return Caller(key.id, key.access), verified
+
+
+def is_known(house: House, request: Request) -> bool:
+    """Whether a request is signed in the name of a key that exists, before anything of that is proved."""
+    try:
+        claim = sigv4.claim(request)
+    except BadSignature:
+        return False
+    if claim is None:
+        return False
+    with house.database.read() as rows:
+        return registry.find_key(rows, claim.key_id) is not None
 
 
 def holder(house: House, key_id: str, *, secret: str) -> Caller | None:

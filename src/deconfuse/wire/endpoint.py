@@ -5,7 +5,8 @@
 
 Async stops here: once its body is there, a request spends its life in one thread, where its signature is checked, its
 parameters are read and its use case is called. DetectCustomLabels, whose threads wait for processors, has threads of
-its own, so that the other operations are answered while many images are in work.
+its own, so that the other operations are answered while many images are in work. A large body is held only for a key
+that exists; that of anybody else is thrown away as it comes, and refused like a small one.
 
 Whatever goes wrong is an answer in the client's protocol under the request's id. An error of our own is told to
 `report` in full, and to the client not at all.
@@ -21,6 +22,7 @@ import anyio
 from anyio.to_thread import run_sync
 
 from deconfuse.asgi import Exchange, Gone, TooSlow
+from deconfuse.errors import DeconfuseError
 from deconfuse.service import keys
 from deconfuse.service.house import House
 from deconfuse.signing.sigv4 import Request
@@ -34,6 +36,12 @@ THREADS = 24
 
 DETECT_THREADS = 64
 """The same for DetectCustomLabels; how many of them compute at once is decided by the loaded models."""
+
+SMALL_BODY = 256 << 10
+"""Bytes of a body that is held without asking whose it is."""
+
+LARGE_BODIES = 64
+"""Requests with larger bodies at once: what they may hold in memory together; one more waits its turn."""
 
 MOST_DISCARDED = 64 << 20
 """Bytes of a body that is too long, which are still read and thrown away: most clients listen only after they sent."""
@@ -70,12 +78,28 @@ class Api:
         self._report = report
         self._threads = anyio.CapacityLimiter(THREADS)
         self._detect_threads = anyio.CapacityLimiter(DETECT_THREADS)
+        self._large_bodies = anyio.CapacityLimiter(LARGE_BODIES)
 
     async def answer(self, exchange: Exchange) -> None:
         """Answer one request; one whose client has left is not answered."""
+        if _is_small(exchange):
+            await self._answer(exchange)
+        elif await run_sync(self._is_known, exchange, limiter=self._threads):
+            async with self._large_bodies:
+                await self._answer(exchange)
+        else:
+            await self._answer(exchange, is_known=False)
+
+    def _is_known(self, exchange: Exchange) -> bool:
+        try:
+            return keys.is_known(self.house, exchange.request)
+        except DeconfuseError:  # met again, and answered, where the signature is checked
+            return False
+
+    async def _answer(self, exchange: Exchange, *, is_known: bool = True) -> None:
         is_json = exchange.header("x-amz-target") is not None
         try:
-            body = await _body(exchange, LARGEST_BODY if is_json else identity.LARGEST_FORM)
+            body = await _body(exchange, LARGEST_BODY if is_json else identity.LARGEST_FORM, is_held=is_known)
         except Gone:
             return
         except (Refused, TooSlow) as error:
@@ -143,16 +167,25 @@ class Api:
             self._report(exchange, error)
 
 
-async def _body(exchange: Exchange, limit: int) -> bytes:
-    """The whole body; one above `limit` bytes is thrown away and Refused."""
-    body = await exchange.body(limit)
-    if len(body) <= limit:
+def _is_small(exchange: Exchange) -> bool:
+    """Whether a request says that its body is small; one that says nothing has none, unless it comes in pieces."""
+    length = exchange.header("content-length") or "0"
+    is_number = length.isascii() and length.isdigit() and len(length) < 10
+    return exchange.header("transfer-encoding") is None and is_number and int(length) <= SMALL_BODY
+
+
+async def _body(exchange: Exchange, limit: int, *, is_held: bool) -> bytes:
+    """The whole body; one above `limit` bytes is thrown away and Refused, one that is not to be held gives nothing."""
+    body = await exchange.body(limit) if is_held else b""
+    if is_held and len(body) <= limit:
         return body
     n_discarded = len(body)
     async for data in exchange.chunks():
         n_discarded += len(data)
         if n_discarded > MOST_DISCARDED:
             break
+    if not is_held:
+        return b""
     raise Refused("RequestEntityTooLargeException", f"a request may have {limit} bytes", status=413)
 
 
