@@ -5,15 +5,17 @@
             ──▶ disk full, database away, or an error of ours        WAITING again after a pause; in the end FAILED
             ──▶ the job is no longer ours                            nothing more
 
-A heart beats every two seconds in a thread of its own, whatever the work is doing. When it learns that the job was
-cancelled or given to somebody else, the work stops at its next word. A database that is away stops neither: the
-heart goes on trying, and what the work could not write sends the job back to wait.
+A heart beats every two seconds in a thread of its own, whatever the work is doing, and sooner where there is something
+to tell. When it learns that the job was cancelled or given to somebody else, the work stops at its next word. A
+database that is away stops neither: the heart goes on trying, and what the work could not write sends the job back to
+wait.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +29,9 @@ from deconfuse.store.registry import Job, Rows
 log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 2.0
+
+NEWS_SECONDS = 0.5
+"""How soon what is said is told, and how often at most."""
 
 PAUSES_SECONDS = (15.0, 60.0, 180.0)
 """How long a job is kept before it is given back because something was away, by attempt; later ones as the last."""
@@ -72,6 +77,7 @@ class Heart:
         self._step = ("", to_ms(clock()))
         self._last_ms = job.beat_ms or 0
         self._lock = threading.Lock()
+        self._news = threading.Event()
         self._is_over = threading.Event()
         self._is_stopping = False
 
@@ -98,7 +104,9 @@ class Heart:
         Raises:
             Stale: as `progress`.
         """
-        self._said = (percent, message)
+        if self._said != (percent, message):
+            self._said = (percent, message)
+            self._news.set()
         self.check()
 
     def check(self) -> None:
@@ -156,24 +164,30 @@ class Heart:
     def wait_and_say(self, seconds: float, message: str) -> None:
         """Wait, as `pause`, and tell meanwhile what for."""
         self._said = (0.0, message)
+        self._news.set()
         self.pause(seconds)
 
     @contextmanager
     def beating(self, seconds: float = float("inf")) -> Iterator[None]:
         """Beat until the block ends, but not longer than so many seconds."""
         is_done = threading.Event()
-        beat = (is_done, seconds / BEAT_SECONDS)
+        beat = (is_done, seconds)
         thread = threading.Thread(target=self._beat_until, args=beat, name=f"heart-{self.job.id}", daemon=True)
         thread.start()
         try:
             yield
         finally:
             is_done.set()
+            self._news.set()
             thread.join()
 
-    def _beat_until(self, is_done: threading.Event, n_beats: float) -> None:
-        while n_beats > 0 and not is_done.wait(BEAT_SECONDS):
-            n_beats -= 1
+    def _beat_until(self, is_done: threading.Event, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not is_done.wait(NEWS_SECONDS):
+            self._news.wait(BEAT_SECONDS - NEWS_SECONDS)
+            if is_done.is_set() or time.monotonic() > deadline:
+                return
+            self._news.clear()
             try:
                 self._beat()
             except Stale:
