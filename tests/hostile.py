@@ -268,12 +268,12 @@ class Vitals:
     """What a process holds.
 
     Attributes:
-        resident_mb: of memory.
+        own_mb: of memory, without the pages of files, which come and go as the system likes.
         n_descriptors: open files and connections.
         n_threads: threads.
     """
 
-    resident_mb: float
+    own_mb: float
     n_descriptors: int
     n_threads: int
 
@@ -282,8 +282,8 @@ def vitals(process_id: int) -> Vitals:
     """What a process holds now."""
     folder = Path(f"/proc/{process_id}")
     found = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
-    resident = int(found["VmRSS"].split()[0]) / 1024
-    return Vitals(resident, len(list((folder / "fd").iterdir())), int(found["Threads"]))
+    own = int(found["RssAnon"].split()[0]) / 1024
+    return Vitals(own, len(list((folder / "fd").iterdir())), int(found["Threads"]))
 
 
 def settled(process_id: int, *, n_descriptors: int, seconds: float = 30) -> Vitals:

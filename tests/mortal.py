@@ -38,6 +38,9 @@ VARIABLE = "MORTAL_FOLDER"
 
 SILENT_SECONDS = 4.0
 
+BEAT_SECONDS = 0.05
+"""So short that every job has a beat that can be died at."""
+
 TIMED = ("Heart._beat", "Runner._look", "Runner._forget", "Runner._take_up", "keep_order", "Objects.sweep")
 """What happens by the clock, and not once for each time that something is done."""
 
@@ -117,10 +120,12 @@ def name_of(point: str) -> str:
 
 
 def install() -> None:
-    """Make this process mortal: wrap everything that writes. Its patience with silent workers is short, too."""
+    """Make this process mortal: wrap everything that writes. Its hearts are fast and its patience is short, too."""
+    from deconfuse.engine import jobs
     from deconfuse.engine.runner import Runner
     from deconfuse.store import blobs, database
 
+    jobs.BEAT_SECONDS, jobs.NEWS_SECONDS = BEAT_SECONDS, BEAT_SECONDS / 2
     Runner.__init__.__kwdefaults__["silence"] = SILENT_SECONDS
     _Points(Path(os.environ[VARIABLE])).wrap(blobs, database)
 

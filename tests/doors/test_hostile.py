@@ -112,7 +112,7 @@ def check_same(aim: Aim, before: float, *, n_descriptors: int) -> None:
     after = settled(aim.server.process.pid, n_descriptors=n_descriptors)
     assert after.n_descriptors <= n_descriptors, after
     assert after.n_threads <= MOST_THREADS, after
-    assert after.resident_mb - before <= GROWTH_MB, (before, after)
+    assert after.own_mb - before <= GROWTH_MB, (before, after)
 
 
 def plan(n: int) -> list[tuple[str, int]]:
@@ -133,7 +133,7 @@ def test_no_request_takes_the_server_down(aim: Aim) -> None:
     at_rest = memory = None
     for number, (family, shot) in enumerate(shots):
         if number == len(shots) // 5:
-            at_rest, memory = settled(process, n_descriptors=0, seconds=1), vitals(process).resident_mb
+            at_rest, memory = settled(process, n_descriptors=0, seconds=1), vitals(process).own_mb
         data = attacks.FAMILIES[family](aim, attacks.seeded(family, shot))
         began = time.monotonic()
         reply = fire(aim.port, data)
@@ -199,7 +199,7 @@ def test_no_image_takes_the_server_down(aim: Aim) -> None:
     at_rest = memory = None
     for number in range(N_IMAGES):
         if number == N_IMAGES // 5:
-            at_rest, memory = settled(process, n_descriptors=0, seconds=1), vitals(process).resident_mb
+            at_rest, memory = settled(process, n_descriptors=0, seconds=1), vitals(process).own_mb
         family = list(bombs.FAMILIES)[number % len(bombs.FAMILIES)]
         image = bombs.FAMILIES[family](attacks.seeded(family, number))
         data, reply, seconds = detect(aim, image, from_bucket=number // len(bombs.FAMILIES) % 2 == 1)
@@ -220,12 +220,12 @@ def test_no_image_takes_the_server_down(aim: Aim) -> None:
 def test_bombs_are_refused_at_once(aim: Aim, name: str) -> None:
     """Before they are decoded: in less than a second, with less memory than a large image needs."""
     image = bombs.BOMBS[name]()
-    before = vitals(aim.server.process.pid).resident_mb
+    before = vitals(aim.server.process.pid).own_mb
     _, reply, seconds = detect(aim, image, from_bucket=len(image) > 4 << 20)
 
     assert (reply.status, json.loads(reply.body).get("__type") in REFUSALS) == (400, True), reply
     assert seconds < 1, seconds
-    assert vitals(aim.server.process.pid).resident_mb - before < 100
+    assert vitals(aim.server.process.pid).own_mb - before < 100
 
 
 @pytest.mark.parametrize("name", bombs.LARGEST)
@@ -233,33 +233,33 @@ def test_the_largest_images_are_answered(aim: Aim, name: str) -> None:
     """Though they come as a few kilobytes; the memory that they need is given back to the next one."""
     image = bombs.LARGEST[name]()
     assert detect(aim, image, from_bucket=False)[1].status == 200
-    before = vitals(aim.server.process.pid).resident_mb
+    before = vitals(aim.server.process.pid).own_mb
     for _ in range(3):
         _, reply, seconds = detect(aim, image, from_bucket=False)
         assert reply.status == 200
         assert seconds < 5
-    assert vitals(aim.server.process.pid).resident_mb - before < GROWTH_MB
+    assert vitals(aim.server.process.pid).own_mb - before < GROWTH_MB
 
 
 def test_the_memory_of_large_images_is_given_back(aim: Aim) -> None:
     """By every thread that has seen some."""
     image = bombs.LARGEST["PNG, 4096 x 4096"]()
-    before = vitals(aim.server.process.pid).resident_mb
+    before = vitals(aim.server.process.pid).own_mb
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: detect(aim, image, from_bucket=False)[1].status, range(32)))
 
     assert set(answers) == {200}
-    assert vitals(aim.server.process.pid).resident_mb - before < 2 * GROWTH_MB
+    assert vitals(aim.server.process.pid).own_mb - before < 2 * GROWTH_MB
 
 
 @pytest.mark.parametrize("size", [(20 << 20) + 1, 32 << 20])
 def test_bodies_above_the_limit_are_refused(aim: Aim, size: int) -> None:
     """By name, and without holding them."""
-    before = vitals(aim.server.process.pid).resident_mb
+    before = vitals(aim.server.process.pid).own_mb
     reply = fire(aim.port, aim.call("DetectCustomLabels", b" " * size))
 
     assert (reply.status, json.loads(reply.body)["__type"]) == (413, "RequestEntityTooLargeException")
-    assert vitals(aim.server.process.pid).resident_mb - before < 128
+    assert vitals(aim.server.process.pid).own_mb - before < 128
 
 
 def test_a_refusal_is_heard_by_who_still_sends(aim: Aim) -> None:
@@ -290,8 +290,8 @@ def test_idle_and_slow_clients_stop_nobody(aim: Aim) -> None:
         assert time.monotonic() - began < 10
         during = vitals(aim.server.process.pid)
         assert during.n_threads <= MOST_THREADS
-        assert during.resident_mb - before.resident_mb < GROWTH_MB
-    check_same(aim, before.resident_mb, n_descriptors=before.n_descriptors + POOL)
+        assert during.own_mb - before.own_mb < GROWTH_MB
+    check_same(aim, before.own_mb, n_descriptors=before.n_descriptors + POOL)
 
 
 def test_clients_that_do_not_listen_stop_nobody(aim: Aim) -> None:
@@ -308,7 +308,7 @@ def test_clients_that_do_not_listen_stop_nobody(aim: Aim) -> None:
         assert labels(aim)
         assert fire(aim.port, aim.request("GET", "/photos/large")).status == 200
         during = vitals(aim.server.process.pid)
-        assert during.resident_mb - before.resident_mb < 100 * HELD_MB
+        assert during.own_mb - before.own_mb < 100 * HELD_MB
         assert during.n_threads <= MOST_THREADS
     after = settled(aim.server.process.pid, n_descriptors=before.n_descriptors + POOL)
     assert after.n_descriptors <= before.n_descriptors + POOL
@@ -345,7 +345,7 @@ def test_clients_that_vanish_are_forgotten(aim: Aim) -> None:
             line.sendall(upload[: number * 3000 + 1])
             if number % 2:
                 line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    check_same(aim, before.resident_mb, n_descriptors=before.n_descriptors + POOL)
+    check_same(aim, before.own_mb, n_descriptors=before.n_descriptors + POOL)
     assert fire(aim.port, aim.request("HEAD", "/photos/gone")).status == 404
 
 

@@ -251,6 +251,15 @@ def test_a_manifest_without_an_extension_is_refused(house: House, key: str) -> N
     assert "has no extension" in failed(house, str(dataset_arn(house, dataset)))
 
 
+def test_labels_of_lines_that_are_left_out_do_not_count(house: House) -> None:
+    """Neither in a new dataset nor in an update: as many labels as are possible stay possible."""
+    house = limited(house, max_labels=2)
+    arn = a_dataset_of(house, a_project(house), [*PETS, image_line("0.jpg", "fish")])
+    assert state(house, arn) == ("CREATE_COMPLETE", "SUCCESS", Stats(10, 10, 2, 0))
+    update_entries(house, arn, b"\n".join([*PETS, image_line("0.jpg", "fish")]))
+    assert state(house, arn) == ("UPDATE_COMPLETE", "SUCCESS", Stats(10, 10, 2, 0))
+
+
 def test_bad_lines_are_left_out_without_a_word(any_house: House) -> None:
     """Up to a fifth: not JSON, no source-ref, twice; of two for one image the first stays, also far behind it."""
     house = any_house

@@ -53,7 +53,6 @@ class Judge:
     Attributes:
         n_lines: lines so far, blank ones included except at the end.
         n_dropped: those of them that were left out; whoever finds that a line repeats an image adds it here.
-        labels: every label that they use, of images and of boxes.
         bucket: where their images are; None before the first line that is kept.
         limits: those of the dataset.
     """
@@ -62,7 +61,6 @@ class Judge:
         """Nothing was judged yet."""
         self.n_lines = 0
         self.n_dropped = 0
-        self.labels: set[str] = set()
         self.bucket: str | None = None
         self.limits = limits
         self._is_json = False
@@ -71,7 +69,7 @@ class Judge:
         """The lines that are kept, as they are to be stored.
 
         Raises:
-            BadManifest: they are too many, have too many labels, or name images in more than one bucket.
+            BadManifest: they are too many, or name images in more than one bucket.
         """
         n_blank = 0
         for given in lines:
@@ -122,16 +120,13 @@ class Judge:
             told = _told(line, is_labeled=bool(labels), errors=errors)
         except RecursionError:  # a writer gives up at less depth than a reader
             return None
-        self._gather(found.uri, labels)
+        self._check_bucket(found.uri)
         return EntryRow(found.uri, told, labels, frozenset(found.boxed), has_errors=bool(errors))
 
-    def _gather(self, uri: str, labels: tuple[str, ...]) -> None:
+    def _check_bucket(self, uri: str) -> None:
         bucket = uri.split("/", 3)[2]
         check_bucket(self.bucket or bucket, bucket)
         self.bucket = bucket
-        if not self.labels.issuperset(labels):
-            self.labels.update(labels)
-            check_labels(len(self.labels), self.limits)
 
 
 def check_size(n_lines: int, limits: ManifestLimits) -> None:

@@ -19,7 +19,7 @@ from deconfuse.errors import BadManifest, DeconfuseError, Denied, InUse, NotFoun
 from deconfuse.names import ObjectAddress
 from deconfuse.service.distribution import choose
 from deconfuse.service.house import House
-from deconfuse.service.lines import Judge, longest_line
+from deconfuse.service.lines import Judge, check_labels, longest_line
 from deconfuse.service.objects import client_objects
 from deconfuse.service.results import sentence
 from deconfuse.store import registry
@@ -157,6 +157,8 @@ def _load(house: House, job: Job, heart: Heart) -> str:
         )
     judge.n_dropped = judge.n_lines - n_added  # now also those that repeat an image
     judge.check_whole()
+    with house.database.read() as rows:
+        check_labels(registry.count_entries(rows, job.subject_id).n_labels, limits)
     return LOADED
 
 
