@@ -47,8 +47,14 @@ JOBS_SECONDS = 10.0
 MOST_CONNECTIONS = 2000
 """Of one server; requests above it are answered with 503."""
 
-LARGE_BLOCK = 4 << 20
-"""Bytes of memory that are given back to the system as soon as they are not used: those of large images."""
+MALLOC = {-3: 12 << 20, -1: 32 << 20, -8: 4}
+"""glibc's M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_ARENA_MAX (malloc.h).
+
+Left alone, glibc keeps what the largest images needed in an arena for each thread: a GB, soon, that nobody uses. So
+the arenas are few, give back what they have free above 32 MB, and leave blocks of 12 MB and more, of which large
+images are made, to the system. The images of every day are smaller; to map their pages anew each time would cost
+milliseconds.
+"""
 
 ORDER_SECONDS = 3600.0
 """How often order is kept."""
@@ -179,7 +185,7 @@ def serve(
         ssl_keyfile=key,
     )
     _allow_many_files()
-    _give_large_blocks_back()
+    _hold_little_memory()
     with _ordered(keep_order):
         jobs.start()
         try:
@@ -252,12 +258,9 @@ def _allow_many_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
-def _give_large_blocks_back() -> None:
-    """Let glibc map each large block by itself, whatever has been freed before.
-
-    Left alone it takes blocks of up to 32 MB from the heap of each thread, once one was freed, and a server that was
-    shown large images by many threads keeps a GB that nobody uses.
-    """
-    m_mmap_threshold = -3  # malloc.h
-    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library, or another system
-        ctypes.CDLL(None).mallopt(m_mmap_threshold, LARGE_BLOCK)
+def _hold_little_memory() -> None:
+    """Tell glibc how to hold memory; other C libraries are left to themselves."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        for parameter, value in MALLOC.items():
+            mallopt(parameter, value)
