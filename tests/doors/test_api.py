@@ -428,6 +428,7 @@ def test_an_error_of_our_own_is_told_to_the_log_only(near: serving.Service) -> N
 # ------------------------------------------------------------------------------------------------ many at once
 
 
+@pytest.mark.slow
 def test_many_clients_at_once_are_all_answered(service: serving.Service, api: Any) -> None:
     """Eight clients make, tag, list and delete projects of their own; nobody meets another's, nothing is left."""
 

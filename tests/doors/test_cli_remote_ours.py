@@ -74,6 +74,7 @@ def predictions(service: serving.Service, user: None) -> list[dict[str, Any]]:
     return [row for row in rows if row["split"] == "test"]
 
 
+@pytest.mark.slow
 def test_a_trained_model_is_looked_at_by_its_name(
     deconfuse: Command,
     service: serving.Service,

@@ -316,6 +316,7 @@ def test_a_request_under_way_is_answered_before_the_end(tmp_path: Path) -> None:
         assert ended == [0]
 
 
+@pytest.mark.slow
 def test_after_a_kill_it_starts_again_as_it_was(tmp_path: Path) -> None:
     """The lock is gone with its process; the key is the same, and is not printed again."""
     first = start(tmp_path / "home")
@@ -331,6 +332,7 @@ def test_after_a_kill_it_starts_again_as_it_was(tmp_path: Path) -> None:
         assert second.out.read_text() == ""
 
 
+@pytest.mark.slow
 def test_a_home_whose_database_is_gone_is_refused(tmp_path: Path) -> None:
     """Its blobs would look like leftovers to a new one, and be removed."""
     with running(tmp_path / "home") as server:

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -263,5 +264,5 @@ def bytes_of(line: Shot | bytes) -> bytes:
     return line.line() if isinstance(line, Shot) else line
 
 
-TestDatasets = Datasets.TestCase
+TestDatasets = pytest.mark.slow(Datasets.TestCase)
 TestDatasets.settings = settings(max_examples=max(10, settings().max_examples // 3), stateful_step_count=10)

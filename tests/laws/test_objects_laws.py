@@ -343,5 +343,5 @@ class LocalStoreWalk(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-TestLocalStoreWalk = LocalStoreWalk.TestCase
+TestLocalStoreWalk = pytest.mark.slow(LocalStoreWalk.TestCase)
 TestLocalStoreWalk.settings = settings(stateful_step_count=15)

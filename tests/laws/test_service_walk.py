@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule, run_state_machine_as_test
@@ -205,6 +206,7 @@ class ProjectsWalk(Walk):
         assert keys.first_key(self.house) is None
 
 
+@pytest.mark.slow
 def test_projects_in_any_order() -> None:
     """Projects, policies, tags and keys, whatever is asked when."""
     run_state_machine_as_test(ProjectsWalk, settings=settings(stateful_step_count=30))

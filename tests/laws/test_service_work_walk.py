@@ -539,6 +539,7 @@ def test_every_kind_of_job_is_walked(tmp_path: Path) -> None:
     assert tasks(make_house(tmp_path)).keys() == WorkWalk.EFFECTS.keys()
 
 
+@pytest.mark.slow
 def test_datasets_and_versions_in_any_order(caplog: pytest.LogCaptureFixture) -> None:
     """Datasets, versions and their jobs, whatever is asked and whatever breaks when."""
     caplog.set_level(logging.CRITICAL, logger="deconfuse")

@@ -253,6 +253,7 @@ def test_nothing_is_made_for_who_has_left() -> None:
         assert POURED[0].n_sent == sent < 200 << 20
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not hasattr(socket, "TCP_USER_TIMEOUT"), reason="this system does not count how long nobody listens"
 )

@@ -307,6 +307,7 @@ def test_a_heart_outlives_a_database_that_is_away(tmp_path: Path, monkeypatch: p
     other.close()
 
 
+@pytest.mark.slow
 def test_what_becomes_of_a_job_is_written_when_the_database_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

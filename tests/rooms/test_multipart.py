@@ -225,6 +225,7 @@ def test_conditions_are_checked_when_it_appears(objects: LocalObjects, uploads: 
     assert n_blobs(objects) == 2
 
 
+@pytest.mark.slow
 @given(st.lists(st.binary(min_size=1, max_size=50), min_size=1, max_size=5), st.sampled_from(["CRC32", "CRC64NVME"]))
 def test_the_checksum_of_the_whole(tmp_path_factory: pytest.TempPathFactory, bodies: list[bytes], name: str) -> None:
     """Combined from the parts it is that of all bytes; a composite is that of the checksums."""

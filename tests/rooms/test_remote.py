@@ -401,6 +401,7 @@ def test_every_refusal_has_its_error_and_its_sentence(
     assert "secret" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_busy_service_is_asked_again(rooms: Cloud) -> None:
     """Three times in all, then it is said."""
     rooms.fault("DescribeProjects", 400, "ThrottlingException")

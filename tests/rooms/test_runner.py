@@ -80,6 +80,7 @@ def test_jobs_are_taken_up_at_once(database: Database, url: str, diary: Path, mo
     assert {line["pid"] for line in read_diary(diary)} == {os.getpid()}
 
 
+@pytest.mark.slow
 def test_no_more_jobs_are_at_work_than_there_are_places(database: Database, url: str, diary: Path) -> None:
     """Of each kind; a place that becomes free is filled."""
     jobs = [add_job(database, diary, "wait", kind=kind) for kind in ("thread", "child") for _ in range(3)]
@@ -126,6 +127,7 @@ def test_a_killed_child_is_replaced_at_once(database: Database, url: str, diary:
     check_never_twice_at_once(diary)
 
 
+@pytest.mark.slow
 def test_a_job_that_always_kills_its_process_fails(database: Database, url: str, diary: Path) -> None:
     """After three attempts, with a message that says what happened; another job is not held up by it."""
     job = add_job(database, diary, "kill", kind="child", times=99)
@@ -206,6 +208,7 @@ def test_a_cancelled_job_stops_its_child(database: Database, url: str, diary: Pa
     assert (get(database, job).status, read_diary(diary, "failed")) == ("CANCELLED", [])
 
 
+@pytest.mark.slow
 def test_a_cancelled_child_that_never_speaks_is_killed(
     database: Database, url: str, diary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -274,7 +277,8 @@ def a_server(url: str, *, silence: float = 4.0) -> Iterator[subprocess.Popen[str
             server.kill()
 
 
-@pytest.mark.parametrize("do", ["wait", pytest.param("mute", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("do", ["wait", "mute"])
 def test_a_killed_server_takes_its_children_along(database: Database, url: str, diary: Path, do: str) -> None:
     """Within seconds; after a restart the job is taken up again and completes."""
     job = add_job(database, diary, do, kind="child")
@@ -323,6 +327,7 @@ def test_a_database_that_is_held_for_long_costs_no_job(database: Database, url: 
             assert wait_for(database, job, "DONE").n_attempts == 1
 
 
+@pytest.mark.slow
 def test_jobs_of_a_kind_that_nobody_here_knows_are_left_alone(database: Database, url: str, diary: Path) -> None:
     """Another server's, silent or not."""
     strange = add_job(database, diary, kind="strange")

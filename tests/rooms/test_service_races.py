@@ -167,6 +167,7 @@ def race(tmp_path: Path, url: str) -> None:
     assert sum(client.n_good for client in clients) > N_STEPS
 
 
+@pytest.mark.slow
 def test_many_at_once_on_sqlite(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Two servers on one SQLite file."""
     caplog.set_level(logging.WARNING, logger="deconfuse")

@@ -309,6 +309,7 @@ def test_what_is_told_stays_short() -> None:
     assert len(error.message) < 20_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("operation", "request_"),
     [
