@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
+from deconfuse.errors import Unavailable
 from deconfuse.signing.sigv4 import Request
 
 Message = MutableMapping[str, Any]
@@ -171,3 +173,18 @@ class Exchange:
     def _has_body(self) -> bool:
         length = self.header("content-length")
         return self.header("transfer-encoding") is not None or (length is not None and length != "0")
+
+
+Report = Callable[[Exchange, Exception], None]
+"""Takes an error of our own, with the request that met it."""
+
+_LOG = logging.getLogger("deconfuse.doors")
+
+
+def write_to_log(exchange: Exchange, error: Exception) -> None:
+    """An error with its traceback; that the disk, the database or the store is away, in a sentence."""
+    what = exchange.operation or exchange.request.method
+    if isinstance(error, Unavailable):
+        _LOG.warning("request %s (%s) failed: %s", exchange.request_id, what, error)
+    else:
+        _LOG.error("request %s (%s) failed", exchange.request_id, what, exc_info=error)

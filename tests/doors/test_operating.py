@@ -180,6 +180,9 @@ def test_a_database_that_goes_away_comes_back(tmp_path: Path, postgres_cluster: 
             postgres_cluster.start()
         clients.wait("project_version_training_completed", project, "1")
 
+        away = [line["event"] for line in server.lines() if line["level"] == "warning"]
+        assert [event for event in away if "DescribeProjects" in event and "the database cannot be used" in event]
+        assert not [line for line in server.lines() if line["level"] == "error"]
         assert len(clients.keys("photos")) == 25 + 8
         assert urllib.request.urlopen(f"{server.url}/healthz", timeout=20).status == 200
         assert server.stop() == 0

@@ -14,7 +14,6 @@ and to the client not at all. Content that cannot be read to its end ends the co
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar, TypeVarTuple, Unpack
@@ -22,7 +21,7 @@ from typing import Any, TypeVar, TypeVarTuple, Unpack
 import anyio
 from anyio.to_thread import run_sync
 
-from deconfuse.asgi import Exchange, Gone
+from deconfuse.asgi import Exchange, Gone, Report, write_to_log
 from deconfuse.errors import BadSignature, Unavailable
 from deconfuse.gateway.arrival import Arrival, check_body
 from deconfuse.gateway.faults import code, fault
@@ -40,16 +39,6 @@ T = TypeVar("T")
 
 THREADS = 24
 """Requests that work with the store at once; one more waits its turn."""
-
-Report = Callable[[Exchange, Exception], None]
-"""Takes an error of our own, with the request that met it."""
-
-_LOG = logging.getLogger("deconfuse.gateway")
-
-
-def write_to_log(exchange: Exchange, error: Exception) -> None:
-    """The error with its traceback, in the log of this room."""
-    _LOG.error("request %s (%s) failed", exchange.request_id, exchange.request.method, exc_info=error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,14 +14,13 @@ Whatever goes wrong is an answer in the client's protocol under the request's id
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import anyio
 from anyio.to_thread import run_sync
 
-from deconfuse.asgi import Exchange, Gone, TooSlow
+from deconfuse.asgi import Exchange, Gone, Report, TooSlow, write_to_log
 from deconfuse.errors import DeconfuseError
 from deconfuse.service import keys
 from deconfuse.service.house import House
@@ -48,17 +47,6 @@ MOST_DISCARDED = 64 << 20
 
 READS = re.compile("Describe|List|DetectCustomLabels")
 """How the operations begin that a read-only key may call."""
-
-Report = Callable[[Exchange, Exception], None]
-"""Takes an error of our own, with the request that met it."""
-
-_LOG = logging.getLogger("deconfuse.wire")
-
-
-def write_to_log(exchange: Exchange, error: Exception) -> None:
-    """The error with its traceback, in the log of this room."""
-    target = exchange.header("x-amz-target") or exchange.request.method
-    _LOG.error("request %s (%s) failed", exchange.request_id, target, exc_info=error)
 
 
 def is_for_api(request: Request) -> bool:
