@@ -30,6 +30,8 @@ GRACE_SECONDS = 30.0
 SLOWEST_BYTES_PER_SECOND = 1024
 """After the grace, a body that has come more slowly than this on the average is given up."""
 
+SMALL_BODY = 256 << 10
+"""Bytes of a body that is held without asking whose it is."""
 
 EXTENSION = "deconfuse"
 """Of the scope; its "is_gone" is a function that tells whether the connection has ended. Without it nobody is ever gone
@@ -93,6 +95,13 @@ class Exchange:
         """The first header of this name in lower case, as latin-1; None where there is none."""
         wanted = name.encode("latin-1")
         return next((value.decode("latin-1") for key, value in self.request.headers if key == wanted), None)
+
+    @property
+    def has_small_body(self) -> bool:
+        """Whether the request says that its body has at most `SMALL_BODY` bytes; one that says nothing has none."""
+        length = self.header("content-length") or "0"
+        is_number = length.isascii() and length.isdigit() and len(length) < 10
+        return self.header("transfer-encoding") is None and is_number and int(length) <= SMALL_BODY
 
     @property
     def is_from_here(self) -> bool:

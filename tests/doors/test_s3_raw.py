@@ -313,9 +313,9 @@ def test_bodies_that_are_too_long(raw: Raw) -> None:
 
 
 def test_no_body_is_asked_for_that_is_refused(raw: Raw) -> None:
-    """To Expect: 100-continue, a refusal comes at once, and no "go on" before it."""
+    """To Expect: 100-continue before a large body, a refusal comes at once, and no "go on" before it."""
     headers = {"Expect": "100-continue"}
-    told = raw.send("PUT", "/nobody/a", b"", payload=EMPTY, headers=headers, length=1000)
+    told = raw.send("PUT", "/nobody/a", b"", payload=EMPTY, headers=headers, length=1_000_000)
 
     assert (told.status, told.code, told.headers["connection"]) == (404, "NoSuchBucket", "close")
 

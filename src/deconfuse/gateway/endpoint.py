@@ -1,9 +1,9 @@
 """S3's door over HTTP: see who asks and what, stream content in and out, answer.
 
-A request is looked at in a thread before any of its body is read: its signature, its operation, whether the key may,
-whether the bucket is there. What is refused then was never read, and `asgi` closes its connection. A request without a
-body spends its life in that one thread; of one that streams, every `CHUNK_BYTES` go to a thread at once, so that slow
-clients hold memory of that size and no thread.
+A request whose body is small, or that has none, spends its life in one thread once that body is there. Any other is
+looked at in a thread before its body is read: its signature, its operation, whether the key may, whether the bucket is
+there. What is refused then was never read, and `asgi` closes its connection. What streams goes to a thread
+`CHUNK_BYTES` at a time, so that slow clients hold memory of that size and no thread.
 
 Bodies whose bytes are not signed are taken over TLS and from this machine; from elsewhere only where whoever runs the
 server says that the way is safe. A read-only key may do what begins with Get, Head and List.
@@ -21,7 +21,7 @@ from typing import Any, TypeVar, TypeVarTuple, Unpack
 import anyio
 from anyio.to_thread import run_sync
 
-from deconfuse.asgi import Exchange, Gone, Report, write_to_log
+from deconfuse.asgi import SMALL_BODY, Exchange, Gone, Report, write_to_log
 from deconfuse.errors import BadSignature, Unavailable
 from deconfuse.gateway.arrival import Arrival, check_body
 from deconfuse.gateway.faults import code, fault
@@ -94,14 +94,10 @@ class Gateway:
             Exception: content could not be read to its end; the server is to cut the connection.
         """
         try:
-            step = await self._in_thread(self._begin, exchange)
-            if isinstance(step, Arrival):
-                outcome = await self._take(exchange, step)
-            elif isinstance(step, _Admitted):
-                body = await exchange.body(MAX_XML_BYTES)
-                outcome = await self._in_thread(self._perform_with, exchange, step, body)
+            if exchange.has_small_body:
+                outcome = await self._in_thread(self._perform_whole, exchange, await exchange.body(SMALL_BODY))
             else:
-                outcome = step
+                outcome = await self._perform_in_steps(exchange)
             await self._send(exchange, outcome)
         except Gone:
             return
@@ -109,6 +105,28 @@ class Gateway:
             if exchange.status:  # content was cut short, which only the server can tell, by closing the connection
                 raise
             await self._refuse(exchange, error)
+
+    def _perform_whole(self, exchange: Exchange, body: bytes) -> _Outcome:
+        """Carry out a request whose body is there."""
+        step = self._begin(exchange)
+        if isinstance(step, _Admitted):
+            return self._perform_with(exchange, step, body)
+        if isinstance(step, _Outcome):
+            return step
+        try:
+            return self._finish(step, body)
+        finally:
+            step.discard()
+
+    async def _perform_in_steps(self, exchange: Exchange) -> _Outcome:
+        """Carry out a request whose body is read only once it is known to be welcome."""
+        step = await self._in_thread(self._begin, exchange)
+        if isinstance(step, Arrival):
+            return await self._take(exchange, step)
+        if isinstance(step, _Admitted):
+            body = await exchange.body(MAX_XML_BYTES)
+            return await self._in_thread(self._perform_with, exchange, step, body)
+        return step
 
     def _begin(self, exchange: Exchange) -> _Outcome | _Admitted | Arrival:
         """As much as can be done before the body is read: all of it, where there is none."""

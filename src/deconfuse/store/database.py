@@ -184,7 +184,8 @@ def _open_sqlite(address: URL) -> Database:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         is_writer = connection.get_execution_options().get("is_writer", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writer else "BEGIN")
+        driver: Any = connection.connection.driver_connection  # SQLAlchemy's own way costs more than the statement
+        driver.execute("BEGIN IMMEDIATE" if is_writer else "BEGIN")
 
     return Database(engine, "sqlite", is_in_memory=is_in_memory)
 

@@ -36,9 +36,6 @@ THREADS = 24
 DETECT_THREADS = 64
 """The same for DetectCustomLabels; how many of them compute at once is decided by the loaded models."""
 
-SMALL_BODY = 256 << 10
-"""Bytes of a body that is held without asking whose it is."""
-
 LARGE_BODIES = 64
 """Requests with larger bodies at once: what they may hold in memory together; one more waits its turn."""
 
@@ -70,7 +67,7 @@ class Api:
 
     async def answer(self, exchange: Exchange) -> None:
         """Answer one request; one whose client has left is not answered."""
-        if _is_small(exchange):
+        if exchange.has_small_body:
             await self._answer(exchange)
         elif await run_sync(self._is_known, exchange, limiter=self._threads):
             async with self._large_bodies:
@@ -153,13 +150,6 @@ class Api:
     def _tell(self, exchange: Exchange, error: Exception) -> None:
         if code_of(error) == INTERNAL:
             self._report(exchange, error)
-
-
-def _is_small(exchange: Exchange) -> bool:
-    """Whether a request says that its body is small; one that says nothing has none, unless it comes in pieces."""
-    length = exchange.header("content-length") or "0"
-    is_number = length.isascii() and length.isdigit() and len(length) < 10
-    return exchange.header("transfer-encoding") is None and is_number and int(length) <= SMALL_BODY
 
 
 async def _body(exchange: Exchange, limit: int, *, is_held: bool) -> bytes:
