@@ -51,7 +51,9 @@ def application(house: House, **options: Any) -> Application:
     return Application(house, api=Api(house), gateway=Gateway(house, domain="localhost"), **options)
 
 
-def ask(app: Application, request: Request, body: bytes = b"", *, client: str = "127.0.0.1") -> Answer:
+def ask(
+    app: Application, request: Request, body: bytes = b"", *, client: str = "127.0.0.1", version: str = "1.1"
+) -> Answer:
     """The answer of the application to one request."""
     messages = [{"type": "http.request", "body": body, "more_body": False}]
     sent: list[Any] = []
@@ -69,6 +71,7 @@ def ask(app: Application, request: Request, body: bytes = b"", *, client: str = 
         "raw_path": request.raw_path,
         "query_string": request.raw_query,
         "scheme": "http",
+        "http_version": version,
         "client": (client, 50_000),
         "headers": [(name.lower(), value) for name, value in request.headers],
     }
@@ -129,6 +132,15 @@ def log() -> Iterator[list[dict[str, Any]]]:
     yield lines
     REQUESTS.removeHandler(handler)
     REQUESTS.setLevel(level)
+
+
+@pytest.mark.parametrize(("version", "status"), [("1.1", 400), ("1.0", 200)])
+def test_a_host_is_named(app: Application, version: str, status: int) -> None:
+    """As HTTP/1.1 asks; older clients and some health checks name none."""
+    nameless = plain("GET", "/healthz")
+    nameless = replace(nameless, headers=tuple(pair for pair in nameless.headers if pair[0].lower() != b"host"))
+
+    assert ask(app, nameless, version=version).status == status
 
 
 @pytest.mark.parametrize(

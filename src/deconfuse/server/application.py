@@ -117,7 +117,8 @@ class Application:
         began = self._monotonic()
         request_id = str(uuid.uuid4())
         exchange = Exchange(scope, receive, self._with_origin(scope, send), request_id=request_id)
-        name, door = self._door(exchange)
+        has_host = exchange.host or scope.get("http_version") != "1.1"  # RFC 9112, section 3.2
+        name, door = self._door(exchange) if has_host else ("nobody", _answer_hostless)
         self.metrics.n_open += 1
         try:
             await door(exchange)
@@ -279,6 +280,10 @@ def _basic_caller(house: House, authorization: str) -> keys.Caller | None:
 async def _answer_page(exchange: Exchange) -> None:
     status, body = pages.page(exchange.request.raw_path.decode("latin-1"))
     await exchange.answer(status, pages.HEADERS, body)
+
+
+async def _answer_hostless(exchange: Exchange) -> None:
+    await exchange.answer(400, [_TEXT], b"HTTP/1.1 asks for the header Host\n")
 
 
 async def _answer_unsigned(exchange: Exchange) -> None:
