@@ -90,6 +90,12 @@ class Served:
         assert self._process.wait(40) == 0, self._log.read_text()
         until(lambda: not self.deaths.processes(), seconds=5, what=str(self.deaths.processes()))
 
+    def end(self) -> None:
+        """Kill everything of it that is left."""
+        self.deaths.kill_all()
+        if self._process is not None:
+            self._process.wait(20)
+
     def client(self, service: str) -> Any:
         """A client that tries once."""
         house = open_house(read_settings(given={"DECONFUSE_HOME": str(self.home)}))
@@ -115,7 +121,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
         served.start()
         yield served
     finally:
-        served.deaths.kill_all()
+        served.end()
 
 
 class Story:
@@ -321,7 +327,7 @@ class Story:
         project = arn.partition("/version/")[0]
         found = [
             version
-            for listed in self._api.describe_projects()["ProjectDescriptions"]
+            for listed in self.insist(self._api.describe_projects)["ProjectDescriptions"]
             if listed["ProjectArn"].startswith(project + "/")
             for version in self.insist(self._api.describe_project_versions, ProjectArn=listed["ProjectArn"])[
                 "ProjectVersionDescriptions"
@@ -332,17 +338,14 @@ class Story:
 
     def settled(self, status: Callable[[], str], *wanted: str) -> None:
         """Return when a status is at rest, and one of those that are wanted."""
+        found: list[str] = []
 
         def is_at_rest() -> bool:
-            try:
-                now = status()
-                return now not in OPEN and not now.endswith("_IN_PROGRESS")
-            except GONE:
-                self._served.revive()
-                return False
+            found.append(status())
+            return found[-1] not in OPEN and not found[-1].endswith("_IN_PROGRESS")
 
         until(is_at_rest, seconds=120, what=" or ".join(wanted) or "the end")
-        assert status() in wanted
+        assert found[-1] in wanted
 
 
 POLICY = {
@@ -429,7 +432,7 @@ def test_a_server_survives_its_death_at_any_point_of_its_first_start(tmp_path: P
             assert served.n_deaths == 1, name
             finish(served)
         finally:
-            served.deaths.kill_all()
+            served.end()
 
 
 def test_everything_survives_deaths_at_random(served: Served) -> None:
