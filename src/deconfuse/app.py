@@ -186,7 +186,7 @@ def open_house(settings: Settings, *, wake: Callable[[], None] = lambda: None, o
         home.make()
     if not settings.database:
         home.make_database_file()
-    database = open_database(settings.database or home.database_url)
+    database = open_database(settings.database or home.database_file)
     try:
         local = None if settings.store or objects is not None else LocalObjects(home.path, database, _now)
 

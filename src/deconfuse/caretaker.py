@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from deconfuse.app import open_house
 from deconfuse.errors import Invalid, NotBuilt, NotFound
-from deconfuse.settings import Settings, child_environment, read_settings, spelled
+from deconfuse.settings import Settings, child_environment, is_origin, read_settings, spelled
 
 if TYPE_CHECKING:
     from deconfuse.engine.runner import Runner
@@ -37,12 +37,14 @@ class Started:
         address: where it is reached.
         home: its directory.
         first_key: the export lines of the first key, where this start has made it.
+        is_private: whether other users of this machine are kept out of the home.
         is_open_to_others: whether other machines can reach it, or listen on the way, without TLS.
     """
 
     address: str
     home: Path
     first_key: str | None
+    is_private: bool
     is_open_to_others: bool
 
 
@@ -83,6 +85,7 @@ def serve(given: Mapping[str, str], *, ready: Callable[[Started], None]) -> None
             address=address.endpoint_url,
             home=home.path,
             first_key=_first_key(house, home, address),
+            is_private=home.is_private,
             is_open_to_others=not is_secure and not process.is_loopback(settings.host),
         )
         runner = _runner(settings, house, child_environment(settings, given))
@@ -129,6 +132,7 @@ def credentials(
 
     Raises:
         NotFound: there is no home, no key, or no server was ever started from it.
+        Invalid: `endpoint_url` is no address.
     """
     from deconfuse.server.credentials import id_in_file, written
     from deconfuse.server.home import Home
@@ -152,7 +156,7 @@ def create_key(
     """A new key of a home, which is made where it is missing: its identifier and its secret, or as `credentials`.
 
     Raises:
-        Invalid: an access or a note that no key can have.
+        Invalid: an access or a note that no key can have, or `endpoint_url` is no address.
         NotFound: no address is known, for a form that tells one; no key was made then.
     """
     from deconfuse.server.credentials import written
@@ -176,10 +180,16 @@ def list_keys(given: Mapping[str, str], *, with_revoked: bool = False) -> tuple[
 
 def revoke_key(given: Mapping[str, str], key_id: str) -> None:
     """Make a key of a home worthless for ever, at once and for every server; NotFound where there is none in use."""
+    from deconfuse.server.credentials import id_in_file
+    from deconfuse.server.home import Home
     from deconfuse.service import keys
 
-    with _with_keys(read_settings(given=given)) as house:
+    settings = read_settings(given=given)
+    with _with_keys(settings) as house:
         keys.revoke_key(house, key_id)
+    home = Home(settings.home)
+    if id_in_file(home.read_credentials()) == key_id:
+        home.remove_credentials()
 
 
 def link_bucket(given: Mapping[str, str], name: str, folder: Path) -> None:
@@ -219,8 +229,8 @@ def check_served(settings: Settings, given: Mapping[str, str] = {}) -> None:
         raise Invalid(spelled("DECONFUSE_CERTIFICATE_KEY", given), "a key needs its certificate: --certificate")
     if settings.certificate is None and not settings.insecure and not is_loopback(settings.host):
         why = (
-            f"{settings.host} can be reached by others, who could read and repeat what passes; give --certificate and "
-            "--key, or --insecure where something in front of the server encrypts"
+            f"others could reach {settings.host}, and read and repeat what passes; give --certificate and --key, or "
+            "--insecure where something in front of the server encrypts"
         )
         raise Invalid(spelled("DECONFUSE_HOST", given), why)
     if settings.database and not settings.store and not settings.shared_home:
@@ -305,6 +315,8 @@ def _told_address(settings: Settings, home: Home, endpoint_url: str | None) -> A
     """The address of the last server from this home, or the one that is given; NotFound where neither is known."""
     from deconfuse.server.home import Address
 
+    if endpoint_url is not None and not is_origin(endpoint_url := endpoint_url.rstrip("/")):
+        raise Invalid("--endpoint-url", f"{endpoint_url!r} is not an address, as https://labels.example.org")
     last = home.read_address()
     if endpoint_url is None:
         if last is None:

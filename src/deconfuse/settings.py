@@ -147,7 +147,9 @@ def read_settings(environment: Mapping[str, str] | None = None, *, given: Mappin
         cors_origins=read.origins("DECONFUSE_CORS_ORIGINS"),
         database=read.address("DECONFUSE_DATABASE"),
         shared_home=read.switch("DECONFUSE_SHARED_HOME"),
-        store=read.text("DECONFUSE_STORE", "", _STORE, "of the form s3://bucket/prefix"),
+        store=read.text(
+            "DECONFUSE_STORE", "", _STORE, "of the form s3://bucket/prefix (a bucket has 3 letters or more)"
+        ),
         store_endpoint=read.text("DECONFUSE_STORE_ENDPOINT", "", _ORIGIN, "an address, as https://s3.example.org:9000"),
         store_region=read.text("DECONFUSE_STORE_REGION", region, _REGION, "a region, as us-east-1"),
         store_key_id=read.text("DECONFUSE_STORE_KEY_ID"),
@@ -191,6 +193,16 @@ def spelled(variable: str, given: Mapping[str, str] = {}) -> str:
     if variable not in given:
         return variable
     return _FLAGS.get(variable, "--" + variable.removeprefix("DECONFUSE_").lower().replace("_", "-"))
+
+
+def is_origin(text: str) -> bool:
+    """Whether `text` is the address of a server, without a path.
+
+    Example:
+        >>> is_origin("https://labels.example.org"), is_origin("labels.example.org")
+        (True, False)
+    """
+    return _ORIGIN.fullmatch(text) is not None
 
 
 class _Reader:

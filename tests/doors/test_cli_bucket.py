@@ -33,6 +33,17 @@ def test_a_folder_is_shown_and_hidden_again(deconfuse: Command, photos: Path, tm
     assert sorted(photos.rglob("*")) == before
 
 
+def test_linking_again_changes_nothing(deconfuse: Command, photos: Path, tmp_path: Path) -> None:
+    """So that a script may repeat it; another folder under the name is refused. A folder that has gone is marked."""
+    home = ("--home", tmp_path / "home")
+    codes = [deconfuse("bucket", "link", "holidays", photos, *home).code for _ in range(2)]
+    other = deconfuse("bucket", "link", "holidays", photos / "leaf", *home)
+    photos.rename(tmp_path / "elsewhere")
+
+    assert (codes, other.code) == ([0, 0], 4)
+    assert deconfuse("bucket", "list", *home).out == f"holidays  shows {photos}  (not there)\n"
+
+
 def test_a_relative_folder_is_meant_from_here(deconfuse: Command, photos: Path, tmp_path: Path) -> None:
     """The server, which may be at work elsewhere, gets the whole path."""
     deconfuse("bucket", "--home", tmp_path / "home", "link", "holidays", photos.name)
@@ -54,7 +65,7 @@ def test_a_relative_folder_is_meant_from_here(deconfuse: Command, photos: Path, 
         (["link", "holidays", "photos/leaf/leaf-0.png"], 3, "leaf-0.png"),
         (["link", "holidays", "home"], 2, "lie in one another"),
         (["link", "holidays", "."], 2, "lie in one another"),
-        (["link", "taken", "photos"], 4, "taken"),
+        (["link", "taken", "photos/leaf"], 4, "taken"),
         (["link", "holidays"], 2, "DIR"),
         (["unlink", "nothing"], 3, "nothing"),
         (["unlink", "_deconfuse"], 3, "_deconfuse"),

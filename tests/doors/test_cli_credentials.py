@@ -96,11 +96,12 @@ def test_another_address_may_be_told(deconfuse: Command, home: Path) -> None:
 
     assert f"AWS_ENDPOINT_URL_REKOGNITION={URL}\n" in out
     assert f"AWS_ENDPOINT_URL_S3={URL}\n" in out
+    assert deconfuse("credentials", "--home", home, "--endpoint-url", f"{URL}/").out == out
 
 
 def test_a_shell_reads_every_value(deconfuse: Command, home: Path) -> None:
     """An address with characters that mean something to a shell stays one word."""
-    odd = "http://h/$(touch harm)'\"; x"
+    odd = "http://h$(touch${IFS}harm)'\";x"
     out = deconfuse("credentials", "--home", home, "--endpoint-url", odd).out
     told = subprocess.run(["sh", "-c", f'{out}printf %s "$AWS_ENDPOINT_URL_S3"'], capture_output=True, check=True)
 
@@ -129,6 +130,17 @@ def test_the_key_in_the_file_comes_first(deconfuse: Command, home: Path) -> None
 
     assert f"={second}\n" in chosen
     assert deconfuse("credentials", "--home", home).code == 0
+
+
+def test_the_file_goes_with_its_key(deconfuse: Command, home: Path) -> None:
+    """What it would say when the key is worth nothing misleads; the end of another key leaves it alone."""
+    first, second = (deconfuse("credentials", "create", "--home", home).out.split()[0] for _ in range(2))
+    (home / "credentials").write_text(f"[custom-labels-access]\naws_access_key_id = {first}\n")
+    deconfuse("credentials", "revoke", second, "--home", home)
+    kept = (home / "credentials").exists()
+    deconfuse("credentials", "revoke", first, "--home", home)
+
+    assert (kept, (home / "credentials").exists()) == (True, False)
 
 
 def test_a_new_key_is_printed_with_its_secret(deconfuse: Command, home: Path) -> None:
@@ -211,6 +223,9 @@ def test_nothing_is_kept_but_the_database(deconfuse: Command, tmp_path: Path) ->
         (["create", "--note", "x" * 256, "--home", "HOME"], 2, "255"),
         (["create", "--home", "file"], 6, "file"),
         (["nonsense", "--home", "HOME"], 2, "nonsense"),
+        (["--endpoint-url", "garbage", "--home", "HOME"], 2, "https://labels.example.org"),
+        (["create", "--format", "env", "--endpoint-url", "https://a/b", "--home", "HOME"], 2, "https://a/b"),
+        (["--home", ""], 2, "it is empty"),
         (["--database", "mysql://me:hush@x", "list"], 2, "postgresql://"),
     ],
 )

@@ -81,11 +81,28 @@ def test_the_home_is_its_owners(server: Server) -> None:
     kept = (server.home / "credentials").read_text()
     values = server.exports()
 
-    assert stat.S_IMODE(server.home.stat().st_mode) == 0o700
+    for folder in (server.home, server.home / "blobs"):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert "chmod" not in server.err.read_text()
     for name in ("credentials", "deconfuse.db", "address", "lock"):
         assert stat.S_IMODE((server.home / name).stat().st_mode) == 0o600, name
     assert f"aws_access_key_id = {values['AWS_ACCESS_KEY_ID']}\n" in kept
     assert f"aws_secret_access_key = {values['AWS_SECRET_ACCESS_KEY']}\n" in kept
+
+
+def test_a_home_that_others_see_is_told(tmp_path: Path) -> None:
+    """Its files are closed to them nevertheless."""
+    home = tmp_path / "home"
+    home.mkdir(mode=0o755)
+    with running(home) as server:
+        s3 = client(server, "s3")
+        s3.create_bucket(Bucket="photos")
+        s3.put_object(Bucket="photos", Key="a", Body=b"secret")
+
+        assert f"chmod 700 {home}" in server.err.read_text()
+        files = [path for path in home.rglob("*") if path.is_file()]
+        assert len(files) >= 6
+        assert [path for path in files if path.stat().st_mode & 0o077] == []
 
 
 def test_nothing_else_is_in_the_home(server: Server) -> None:
@@ -453,7 +470,9 @@ REFUSED: list[tuple[list[str], int, str]] = [
     (["--max-projects", "-1"], 2, "--max-projects"),
     (["--home", "file"], 6, "file"),
     (["--home", "file/below"], 6, "file/below"),
-    (["--home", "what?"], 2, "question mark"),
+    (["--home", ""], 2, "it is empty"),
+    (["--home", "garbage"], 5, "garbage/deconfuse.db"),
+    (["--store", "s3://x/y"], 2, "3 letters"),
 ]
 
 
@@ -465,6 +484,8 @@ def test_what_cannot_be_served_is_said(
     (tmp_path / "broken.pem").write_text("not PEM")
     (tmp_path / "file").write_text("")
     (tmp_path / "folder").mkdir()
+    (tmp_path / "garbage").mkdir()
+    (tmp_path / "garbage" / "deconfuse.db").write_text("no database " * 1000)
     answer = deconfuse("serve", "--port", "0", "--home", "home", *flags)
 
     assert answer.code == code, answer.err

@@ -261,15 +261,19 @@ def test_the_first_page_shows_no_data(app: Application, house: House, key: keys.
     assert answer.headers["content-security-policy"].startswith("default-src 'none'")
 
 
+def without_database(house: House) -> House:
+    """The house, its database away."""
+    engine = create_engine("sqlite:////nowhere/deconfuse.db")
+    return replace(house, database=Database(engine, "sqlite", is_in_memory=False))
+
+
 def test_health_is_that_of_the_database(tmp_path: Path) -> None:
     """While the database is away, a load balancer is told so; the answer holds for a second."""
     house = make_house(tmp_path)
     moments = iter(range(0, 1000, 10))
     app = application(house, monotonic=lambda: float(next(moments)))
     well = ask(app, plain("GET", "/healthz"))
-    engine = create_engine("sqlite:////nowhere/deconfuse.db")
-    away = replace(house, database=Database(engine, "sqlite", is_in_memory=False))
-    ill = ask(application(away, monotonic=lambda: float(next(moments))), plain("GET", "/healthz"))
+    ill = ask(application(without_database(house), monotonic=lambda: float(next(moments))), plain("GET", "/healthz"))
 
     assert (well.status, well.body) == (200, "ok\n")
     assert (ill.status, ill.headers["retry-after"]) == (503, "1")
@@ -356,6 +360,19 @@ def test_the_classes_of_the_histogram_add_up(app: Application, reader: keys.Key)
 
     assert counts == sorted(counts)
     assert counts[-1] == 5
+
+
+def test_metrics_wait_for_the_database(
+    house: House, reader: keys.Key, log: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whose key it is cannot be known without it; what needs no key is told, but for the jobs."""
+    away = without_database(house)
+    refused = ask(application(away), plain("GET", "/metrics", basic(reader)))
+    told = ask(application(away, is_metrics_open=True), plain("GET", "/metrics"))
+
+    assert (refused.status, refused.headers["retry-after"], told.status) == (503, "1", 200)
+    assert [line["status"] for line in log] == [503, 200]
+    assert [record.levelname for record in caplog.records if record.name.startswith("deconfuse.server")] == ["WARNING"]
 
 
 def test_the_secret_of_a_full_key_is_not_taken(app: Application, key: keys.Key) -> None:

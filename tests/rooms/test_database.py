@@ -18,7 +18,7 @@ from sqlalchemy import insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from clusters import Cluster
-from deconfuse.errors import Invalid, NotReady, Unavailable
+from deconfuse.errors import Damaged, Invalid, NotReady, Unavailable
 from deconfuse.store.database import Database, alone_with, from_ms, open_database, to_ms
 from deconfuse.store.schema import BUCKETS, METADATA
 
@@ -205,13 +205,50 @@ def test_a_folder_that_is_not_there_is_unavailable(tmp_path: Path, opened: Calla
         opened(f"sqlite:///{tmp_path / 'nowhere' / 'rows.sqlite'}")
 
 
-def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path, opened: Callable[[str], Database]) -> None:
+@pytest.mark.parametrize("name", ["what?", "x%41y", "50%", "a#b", "ü b"])
+def test_a_file_may_have_any_name(tmp_path: Path, opened: Callable[..., Database], name: str) -> None:
+    """It is a name, and no part of an address."""
+    add(opened(tmp_path / name), "photos")
+
+    assert [path.name for path in tmp_path.iterdir() if not path.name.endswith(("-wal", "-shm"))] == [name]
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_file_that_was_removed_takes_no_more_rows(
+    tmp_path: Path, opened: Callable[..., Database], *, is_replaced: bool
+) -> None:
+    """They would be lost with the last process that has it open."""
+    file = tmp_path / "rows.sqlite"
+    database = opened(file)
+    file.rename(tmp_path / "moved")
+    if is_replaced:
+        file.write_bytes(b"")
+
+    with pytest.raises(Unavailable, match=r"rows\.sqlite (was replaced|is gone)"):
+        add(database, "photos")
+    with pytest.raises(Unavailable, match=r"rows\.sqlite"):
+        names(database)
+    file.unlink(missing_ok=True)
+    (tmp_path / "moved").rename(file)
+    assert names(database) == []
+
+
+def test_an_error_holds_no_values(database: Database) -> None:
+    """Values of rows, secrets among them, would stand in the log."""
+    add(database, "photos")
+    with pytest.raises(IntegrityError) as caught:
+        add(database, "photos")
+
+    assert "hidden" in str(caught.value)
+
+
+def test_a_file_that_is_no_database_is_damaged(tmp_path: Path, opened: Callable[[str], Database]) -> None:
     """Nothing is written over it."""
     path = tmp_path / "rows.sqlite"
     path.write_bytes(b"not a database, but long enough to be looked at as if it were one" * 50)
     before = path.read_bytes()
 
-    with pytest.raises(Unavailable, match="not a database"):
+    with pytest.raises(Damaged, match="not a database"):
         opened(f"sqlite:///{path}")
     assert path.read_bytes() == before
 

@@ -61,4 +61,5 @@ def list_(outer: dict[str, Any], /, **options: Any) -> None:
 
     for found in caretaker.list_buckets(given_of(outer, options)):
         shown = f"  shows {found.folder}" if found.folder is not None else ""
+        shown += "  (not there)" if found.folder is not None and not Path(found.folder).is_dir() else ""
         show(printable(f"{found.name}{shown}") + "\n")

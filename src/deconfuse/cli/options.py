@@ -10,7 +10,17 @@ import click
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-PLACE = click.Path(path_type=Path, allow_dash=True, readable=False)
+
+class _Place(click.Path):
+    """A path that is not empty: an empty one, as of a variable that is not set, would be the directory at hand."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        if value == "":
+            self.fail("it is empty", parameter, context)
+        return super().convert(value, parameter, context)
+
+
+PLACE = _Place(path_type=Path, allow_dash=True, readable=False)
 """A file or folder; whether it can be read is found out where it is read, with an exit code of its own."""
 
 
@@ -58,7 +68,7 @@ force_option = click.option("--force", is_flag=True, help="Replace the output if
 
 home_option = click.option(
     "--home",
-    type=click.Path(path_type=Path, readable=False),
+    type=PLACE,
     help="The directory of the service.  [default: $XDG_DATA_HOME/deconfuse]",
 )
 

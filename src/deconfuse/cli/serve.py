@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deconfuse.cli.options import Decorator, given_of, home_option, with_options
+from deconfuse.cli.options import PLACE, Decorator, given_of, home_option, with_options
 from deconfuse.cli.output import say, show
 
 if TYPE_CHECKING:
     from deconfuse.caretaker import Started
 
-_FILE = click.Path(path_type=Path, readable=False)
 _NUMBER = click.IntRange(min=0)
 _SOME = click.IntRange(min=1)
 
@@ -21,8 +20,8 @@ _OPTIONS: tuple[Decorator, ...] = (
     home_option,
     click.option("--host", metavar="H", help="The address to listen on.  [default: 127.0.0.1]"),
     click.option("--port", type=click.IntRange(0, 65535), help="The port; 0 is any free one.  [default: 8750]"),
-    click.option("--certificate", type=_FILE, help="A PEM file with the certificate for TLS."),
-    click.option("--key", type=_FILE, help="A PEM file with the certificate's private key."),
+    click.option("--certificate", type=PLACE, help="A PEM file with the certificate for TLS."),
+    click.option("--key", type=PLACE, help="A PEM file with the certificate's private key."),
     click.option("--insecure", is_flag=True, help="Listen on another host than this one without TLS."),
     click.option("--domain", metavar="NAME", help="Buckets may be host names below it.  [default: localhost]"),
     click.option("--metrics-open", is_flag=True, help="Answer /metrics to this machine without a key."),
@@ -90,5 +89,7 @@ def _tell(started: Started, *, home: Path | None) -> None:
     say(f"home: {started.home}")
     if started.first_key is None:
         say(f'keys: eval "$({again} env)", or {again} aws-config')
+    if not started.is_private:
+        say(f"note: other users of this machine can look into the home; chmod 700 {shlex.quote(str(started.home))}")
     if started.is_open_to_others:
         say("note: without TLS whoever is on the way can read everything; put a proxy that encrypts in front")

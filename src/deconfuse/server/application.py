@@ -55,6 +55,8 @@ _EXPOSED = (
     b"x-amz-checksum-crc32, x-amz-checksum-crc32c, x-amz-checksum-crc64nvme, x-amz-checksum-sha1, x-amz-checksum-sha256"
 )
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
+_SOON = (b"retry-after", b"1")
+_AWAY = b"the database does not answer\n"
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 _HEADER_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_, ")
 _LOG = logging.getLogger("deconfuse.server")
@@ -160,7 +162,7 @@ class Application:
         if await self._is_well():
             await exchange.answer(200, [_TEXT], b"ok\n")
         else:
-            await exchange.answer(503, [_TEXT, (b"retry-after", b"1")], b"the database does not answer\n")
+            await exchange.answer(503, [_TEXT, _SOON], _AWAY)
 
     async def _is_well(self) -> bool:
         async with self._health_lock:
@@ -210,6 +212,13 @@ class Application:
         await exchange.answer(200, headers)
 
     async def _answer_metrics(self, exchange: Exchange) -> None:
+        try:
+            await self._answer_scrape(exchange)
+        except errors.Unavailable as error:
+            _LOG.warning("whose key asks for the metrics cannot be known: %s", error)
+            await exchange.answer(503, [_TEXT, _SOON], _AWAY)
+
+    async def _answer_scrape(self, exchange: Exchange) -> None:
         if not (self._is_metrics_open and _is_this_machine(exchange)):
             given = exchange.header("authorization")
             caller = await run_sync(_basic_caller, self._house, given, limiter=self._threads) if given else None

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from deconfuse.engine.sinks import world_error
-from deconfuse.errors import Damaged, InUse, Invalid, NotFound, Unmet
+from deconfuse.errors import Damaged, InUse, NotFound, Unmet
 from deconfuse.service.house import House
 from deconfuse.store.objects import OWN_BUCKET, Conditions, read_all
 
@@ -59,11 +59,6 @@ class Home:
         return self.path / "deconfuse.db"
 
     @property
-    def database_url(self) -> str:
-        """Its address."""
-        return f"sqlite:///{self.database_file}"
-
-    @property
     def credentials_file(self) -> Path:
         """The file with the first key."""
         return self.path / "credentials"
@@ -72,18 +67,21 @@ class Home:
         """Make the directory where it is missing; only its owner may look into it then.
 
         Raises:
-            Invalid: its name cannot stand in the address of a database.
             Denied: it cannot be made, or not be written.
             Unavailable: the disk is full.
         """
-        if "?" in str(self.path):
-            raise Invalid("home", f"{self.path} has a question mark in its name, which a database cannot have")
         try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError):  # what is no directory can hold no lock, and is told so
+                self.path.mkdir(mode=0o700, parents=True)
             # Other users may not read the database even where they may look into the directory: it holds secrets.
             os.close(os.open(self.path / "lock", os.O_CREAT | os.O_RDWR, 0o600))
         except OSError as error:
             raise world_error(error, self.path, _REMEDY) from error
+
+    @property
+    def is_private(self) -> bool:
+        """Whether other users of this machine are kept out; True where the system has no such bits."""
+        return os.name != "posix" or not self.path.stat().st_mode & 0o077
 
     def make_database_file(self) -> None:
         """Make an empty database file that only its owner may read, unless there is one; raises as `make`."""
@@ -172,6 +170,13 @@ class Home:
             return self.credentials_file.read_text()
         except (OSError, UnicodeDecodeError):
             return ""
+
+    def remove_credentials(self) -> None:
+        """Keep the first key no longer; raises as `make`."""
+        try:
+            self.credentials_file.unlink(missing_ok=True)
+        except OSError as error:
+            raise world_error(error, self.credentials_file) from error
 
     def write_address(self, address: Address) -> None:
         """Remember where the server is reached; raises as `make`."""

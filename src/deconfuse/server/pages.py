@@ -26,8 +26,11 @@ _FIRST = f"""<h1>deconfuse {names.VERSION}</h1>
 Clients of AWS work with it as they are; they need its address and a key.</p>
 <p>Whoever runs this server prints both, ready to be pasted, with</p>
 <pre>deconfuse credentials --format env</pre>
+<p>for a shell, or as a profile for ~/.aws/config:</p>
 <pre>deconfuse credentials --format aws-config</pre>
+<p>A server that was started with --home DIR has its keys there: --home DIR is told to both.</p>
 <p>Then, for example:</p>
+<pre>aws rekognition describe-projects</pre>
 <pre>aws rekognition describe-projects --profile custom-labels-access</pre>
 """
 

@@ -144,7 +144,8 @@ def check_tls(certificate: Path, key: Path | None) -> None:
         raise Denied(f"{error.filename or key or certificate} may not be read") from error
     except (ssl.SSLError, OSError, ValueError) as error:
         why = f"{certificate}{f' and {key}' if key else ''} cannot be used: {error}"
-        raise Invalid("certificate", f"{why}; what is needed are PEM files, the key not encrypted") from error
+        where = "" if key else ", in this file or in that of --key"
+        raise Invalid("certificate", f"{why}; what is needed are PEM files, the key not encrypted{where}") from error
 
 
 def serve(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ServiceLimits:
-    """How much there may be; 0 means any number. The numbers are AWS's, unless a setting says otherwise.
+    """How much there may be; 0 means any number. The numbers are AWS's; AWS runs 2 versions at once.
 
     Attributes:
         projects: projects in all.

@@ -16,6 +16,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -43,7 +44,7 @@ class Draft:
         self._path = path
         self._is_kept = False
         with _on_disk(path):
-            self._file = path.open("xb", buffering=0)
+            self._file = _create(path)
 
     def write(self, data: bytes) -> None:
         """Take in the next bytes.
@@ -147,7 +148,7 @@ class Blobs:
         """
         self.folder = root / "blobs"
         with _on_disk(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             # All at once: made by the first blobs that need them, each would keep its put waiting for the disk.
             for number in range(256):
                 (self.folder / f"{number:02x}").mkdir(exist_ok=True)
@@ -192,8 +193,8 @@ class Blobs:
             raise
         except OSError:  # a file system without links, or too many of them
             with _on_disk(path):
-                shutil.copyfile(self._path(name), path)
-                with path.open("rb") as file:
+                with self._path(name).open("rb") as source, _create(path) as file:
+                    shutil.copyfileobj(source, file, CHUNK_BYTES)
                     os.fsync(file.fileno())
                 sync_folder(path.parent)
         return path.name
@@ -238,6 +239,11 @@ def content_of(stored: Stored, file: BinaryIO, start: int, length: int) -> Conte
     """`length` bytes of an open file from `start` on, as the content of `stored`; closing it closes the file."""
     file.seek(start)
     return Content(stored, start, length, read=lambda n: file.read(n) or b"", close=file.close)
+
+
+def _create(path: Path) -> FileIO:
+    """A new file at `path` that only its owner may read, for writing, without a buffer."""
+    return FileIO(path, "x", opener=lambda name, flags: os.open(name, flags, 0o600))
 
 
 def sync_folder(folder: Path) -> None:

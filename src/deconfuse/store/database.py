@@ -19,6 +19,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, text
@@ -26,7 +27,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NoSuchModuleError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
-from deconfuse.errors import Invalid, Unavailable
+from deconfuse.errors import Damaged, Invalid, Unavailable
 from deconfuse.store.migrations import migrate
 
 BUSY_SECONDS = 30
@@ -97,24 +98,31 @@ class Database:
         self._reader.dispose()
 
 
-def open_database(url: str) -> Database:
-    """The database at `url`, migrated.
+def open_database(place: str | Path) -> Database:
+    """The database at `place`, migrated.
 
     Args:
-        url: "sqlite:///relative/file", "sqlite:////absolute/file", "sqlite://" (in memory, for tests), or
-            "postgresql://user:password@host:port/name".
+        place: a file, which is SQLite's; or an address: "sqlite:///relative/file", "sqlite:////absolute/file",
+            "sqlite://" (in memory, for tests), "postgresql://user:password@host:port/name".
 
     Raises:
         Invalid: the address is of no such form, or PostgreSQL's driver is not installed.
         NotReady: a newer deconfuse has written this database.
+        Damaged: the file is no database.
         Unavailable: it cannot be reached or written.
     """
-    address = _address(url)
+    address = _address(place)
     database = _open_sqlite(address) if address.get_backend_name() == "sqlite" else _open_postgresql(address)
     try:
         with database.write() as connection:
             alone_with(connection, "migrations")
             migrate(connection)
+    except Unavailable as error:
+        database.close()
+        if _is_unreadable(error):
+            why = f"{error}; a copy of it can be put back while no server is at work"
+            raise Damaged(str(address.database), why) from error
+        raise
     except BaseException:
         database.close()
         raise
@@ -154,9 +162,11 @@ def from_ms(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest * 1000)
 
 
-def _address(url: str) -> URL:
+def _address(place: str | Path) -> URL:
+    if isinstance(place, Path):
+        return URL.create("sqlite", database=str(place))
     try:
-        address = make_url(url)
+        address = make_url(place)
         backend = address.get_backend_name()
     except (ArgumentError, ValueError):
         backend = ""
@@ -170,9 +180,10 @@ def _open_sqlite(address: URL) -> Database:
     is_in_memory = address.database in (None, "", ":memory:")
     connect = {"timeout": BUSY_SECONDS, "check_same_thread": False}
     if is_in_memory:
-        engine = create_engine(address, poolclass=StaticPool, connect_args=connect)
+        engine = create_engine(address, poolclass=StaticPool, connect_args=connect, hide_parameters=True)
     else:
-        engine = create_engine(address, pool_size=8, max_overflow=CONNECTIONS - 8, connect_args=connect)
+        more = CONNECTIONS - 8
+        engine = create_engine(address, pool_size=8, max_overflow=more, connect_args=connect, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, record: object) -> None:
@@ -181,13 +192,37 @@ def _open_sqlite(address: URL) -> Database:
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
 
+    file = None if is_in_memory else _File(Path(str(address.database)))
+
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
+        if file is not None:
+            file.check()
         is_writer = connection.get_execution_options().get("is_writer", False)
         driver: Any = connection.connection.driver_connection  # SQLAlchemy's own way costs more than the statement
         driver.execute("BEGIN IMMEDIATE" if is_writer else "BEGIN")
 
     return Database(engine, "sqlite", is_in_memory=is_in_memory)
+
+
+class _File:
+    """A database file that is still the one that was opened: what is written to one that was removed is lost."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._identity: tuple[int, int] | None = None
+
+    def check(self) -> None:
+        """Return, if nobody has removed or replaced it since the first time; raises Unavailable."""
+        try:
+            found = self._path.stat()
+        except OSError as error:
+            raise Unavailable(f"the database file {self._path} is gone: {error.strerror or error}") from error
+        identity = (found.st_dev, found.st_ino)
+        if self._identity is None:
+            self._identity = identity
+        if self._identity != identity:
+            raise Unavailable(f"the database file {self._path} was replaced under the server; start it again")
 
 
 def _open_postgresql(address: URL) -> Database:
@@ -197,6 +232,7 @@ def _open_postgresql(address: URL) -> Database:
             pool_size=8,
             max_overflow=CONNECTIONS - 8,
             pool_pre_ping=True,  # the server may have been started again since
+            hide_parameters=True,  # the values of rows, secrets of keys among them, stay out of errors and logs
             connect_args=POSTGRESQL_PATIENCE,
         )
     except (ImportError, NoSuchModuleError) as error:
@@ -216,6 +252,14 @@ def _translated() -> Iterator[None]:
         raise Unavailable(f"the database cannot be used: {_first_line(error)}") from error
     except NoConnection as error:
         raise Unavailable(f"the database is busy: {CONNECTIONS} transactions are under way") from error
+
+
+def _is_unreadable(error: Unavailable) -> bool:
+    """Whether SQLite says that a file is no database, or a broken one."""
+    cause = error.__cause__
+    told = cause.orig if isinstance(cause, DBAPIError) else cause
+    primary = getattr(told, "sqlite_errorcode", 0) & 0xFF
+    return primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def _first_line(error: BaseException | None) -> str:

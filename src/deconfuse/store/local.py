@@ -120,7 +120,7 @@ class LocalObjects:
         Raises:
             Invalid: a name that no bucket can have; or the folder lies in the store, or the store in it.
             NotFound: there is no such folder.
-            AlreadyExists: there is a bucket of this name.
+            AlreadyExists: there is a bucket of this name that shows something else.
         """
         check_bucket(name)
         if not folder.is_dir():
@@ -128,7 +128,12 @@ class LocalObjects:
         real = folder.resolve()
         if real.is_relative_to(self._root) or self._root.is_relative_to(real):
             raise Invalid("folder", f"{real} and the store in {self._root} lie in one another")
-        return self._insert_bucket(name, "", str(real))
+        try:
+            return self._insert_bucket(name, "", str(real))
+        except AlreadyExists:
+            if (there := self.bucket(name)).folder != str(real):
+                raise
+            return there
 
     def bucket(self, name: str) -> Bucket:
         """A bucket by its name.
