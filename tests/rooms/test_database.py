@@ -160,6 +160,28 @@ def test_the_steps_lead_to_the_tables(database: Database) -> None:
         assert compare_metadata(context, METADATA) == []
 
 
+def test_each_database_has_an_identity_of_its_own(url: str, opened: Callable[[str], Database]) -> None:
+    """Opened again it has the same."""
+    first, other = opened(url), opened("sqlite://")
+
+    assert first.identity() == (first if url == "sqlite://" else opened(url)).identity()
+    assert len({first.identity(), other.identity()}) == 2
+
+
+def test_a_database_from_before_there_were_identities_gets_one(
+    tmp_path: Path, opened: Callable[[str], Database]
+) -> None:
+    """The step that makes the table fills it."""
+    url = f"sqlite:///{tmp_path / 'rows.sqlite'}"
+    database = opened(url)
+    with database.write() as connection:
+        connection.execute(text("DROP TABLE identity"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    database.close()
+
+    assert len(opened(url).identity()) == 32
+
+
 def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path, opened: Callable[[str], Database]) -> None:
     """An older program does not guess what a newer one meant."""
     url = f"sqlite:///{tmp_path / 'rows.sqlite'}"

@@ -22,13 +22,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, text
+from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NoSuchModuleError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 from deconfuse.errors import Damaged, Invalid, Unavailable
 from deconfuse.store.migrations import migrate
+from deconfuse.store.schema import IDENTITY
 
 BUSY_SECONDS = 30
 """How long a writer waits for another process to finish."""
@@ -92,6 +93,12 @@ class Database:
             return
         with _translated(), self._writer.begin() as connection:
             yield connection
+
+    def identity(self) -> str:
+        """32 hexadecimal digits that no other database has but a copy of this one; raises as `read`."""
+        with self.read() as connection:
+            token: str = connection.scalars(select(IDENTITY.c.token)).one()
+            return token
 
     def close(self) -> None:
         """Let go of every connection; SQLite then folds its log into the database file."""

@@ -37,6 +37,14 @@ METADATA = MetaData(
 WORDS = Text().with_variant(Text(collation="C"), "postgresql")
 """Text that sorts by code point, whatever the locale of the database."""
 
+IDENTITY = Table(
+    "identity",
+    METADATA,
+    Column("token", WORDS, primary_key=True, comment="32 hexadecimal digits; a copy of the database keeps them"),
+    sqlite_with_rowid=False,
+)
+"""One row, written with the table: objects that lie elsewhere know their database by it."""
+
 # Objects: written by store.local and store.multipart.
 
 BUCKETS = Table(
