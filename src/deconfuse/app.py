@@ -209,6 +209,7 @@ def open_house(settings: Settings, *, wake: Callable[[], None] = lambda: None, o
             token_hex=secrets.token_hex,
             wake=wake,
             limits=_service_limits(settings),
+            own_place=_own_place(settings) if settings.store else None,
         )
     except BaseException:
         database.close()
@@ -314,16 +315,22 @@ def _open_images(
     )
 
 
+def _own_place(settings: Settings) -> names.ObjectAddress:
+    """Where the service's own objects lie in the S3 of the settings; its key is "" where that is all of a bucket."""
+    bucket, _, prefix = settings.store.removeprefix("s3://").partition("/")
+    return names.ObjectAddress(bucket, prefix.strip("/"))
+
+
 def _s3_objects(settings: Settings) -> Objects:
     from deconfuse.store.s3 import S3Address, S3Objects, connect_s3
 
     for name, value in (("KEY_ID", settings.store_key_id), ("SECRET", settings.store_secret)):
         if not value:
             raise Invalid(f"DECONFUSE_STORE_{name}", "a store in S3 needs a key id and a secret of its own")
-    bucket, _, prefix = settings.store.removeprefix("s3://").partition("/")
+    place = _own_place(settings)
     address = S3Address(
-        bucket=bucket,
-        prefix=prefix.strip("/"),
+        bucket=place.bucket,
+        prefix=place.key,
         region=settings.store_region,
         key_id=settings.store_key_id,
         secret=settings.store_secret,

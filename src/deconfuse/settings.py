@@ -107,7 +107,7 @@ _REGION = re.compile(r"[a-z0-9-]{1,64}")
 _HOST_NAME = re.compile(
     r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*"
 )
-_STORE = re.compile(r"s3://[0-9A-Za-z.\-_]{3,255}(/[^\s?#]*)?")
+_STORE = re.compile(r"s3://[0-9A-Za-z.\-_]{3,255}(/(?!\.{1,2}(/|$))[^\s?#/]+)*/?")
 _ORIGIN = re.compile(r"https?://[^\s/?#@,]+")
 _YES, _NO = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off"})
 

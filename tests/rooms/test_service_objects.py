@@ -89,6 +89,57 @@ def test_somebody_elses_s3_is_not_served(house: House) -> None:
         client_objects(away).put(OWN_BUCKET, "a", b"")
 
 
+PLACES = [("company", "ours/versions/1/card.json"), ("company", "ours"), ("Company", "ours/identity")]
+
+
+def in_s3(house: House, prefix: str) -> House:
+    """That house with its own objects below s3://company/<prefix>."""
+    store = memory_objects("company", "Company", "photos")
+    return replace(house, objects=store, local=None, own_place=ObjectAddress("company", prefix))
+
+
+@pytest.mark.parametrize(("bucket", "key"), PLACES)
+def test_the_services_place_in_an_s3_is_not_there(house: House, bucket: str, key: str) -> None:
+    """By its real name neither; names of hosts do not know capitals."""
+    away = in_s3(house, "ours")
+    away.objects.put(bucket, key, b"{}")
+    store = client_objects(away)
+    acts: list[Callable[[], object]] = [
+        lambda: store.put(bucket, key, b"forged"),
+        lambda: store.head(bucket, key),
+        lambda: store.get(bucket, key),
+        lambda: store.delete(bucket, key),
+    ]
+    for act in acts:
+        with pytest.raises(NotFound, match="bucket not found: s3://company/ours"):
+            act()
+    assert read_all(away.objects, bucket, key, limit_bytes=99) == b"{}"
+
+
+def test_what_lies_beside_the_services_place_is_there(house: House) -> None:
+    """In its bucket, and elsewhere under the same key; a listing leaves out what is the service's."""
+    away = in_s3(house, "ours")
+    store = client_objects(away)
+    for bucket, key in [("company", "oursel/a"), ("company", "a/ours/b"), ("photos", "ours/versions/1/card.json")]:
+        store.put(bucket, key, b"image")
+        assert read_all(store, bucket, key, limit_bytes=99) == b"image"
+    away.objects.put("company", "ours/versions/1/card.json", b"{}")
+
+    assert [stored.key for stored in store.list_objects("company").objects] == ["a/ours/b", "oursel/a"]
+    assert store.list_objects("company", delimiter="/").prefixes == ("a/", "oursel/")
+    assert store.list_objects("company", prefix="ours/").objects == ()
+
+
+def test_without_a_prefix_the_bucket_is_the_services(house: House) -> None:
+    """All of it."""
+    store = client_objects(in_s3(house, ""))
+    store.put("photos", "a", b"image")
+    with pytest.raises(NotFound, match="bucket not found"):
+        store.put("company", "a", b"image")
+    with pytest.raises(NotFound, match="bucket not found"):
+        store.list_objects("company")
+
+
 def test_a_door_asks_for_each_bucket() -> None:
     """A door lets every name pass but that of the service's own bucket."""
     assert check_client_bucket("photos") == "photos"

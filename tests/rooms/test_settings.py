@@ -136,6 +136,7 @@ def test_a_flag_wins_and_is_named() -> None:
         ("DOMAIN", "-a"), ("DOMAIN", "a_b"), ("DOMAIN", "a." * 130), ("CORS_ORIGINS", "example.org"),
         ("CORS_ORIGINS", "https://a,null"), ("DATABASE", "postgres://h/n"), ("DATABASE", "h/n"),
         ("STORE", "s3://"), ("STORE", "s3://b/p?x"), ("STORE", "https://b/p"), ("STORE_ENDPOINT", "h:9000"),
+        ("STORE", "s3://box/p//q"), ("STORE", "s3://box/p/../q"), ("STORE", "s3://box/."),
         ("STORE_ENDPOINT", "http://me:hush@h"), ("STORE_REGION", "Europe West"), ("REGION", "EU"), ("HOST", "a/b"),
         ("TRAININGS", "0"), ("MAX_PROJECTS", "-1"), ("MAX_DETECT_BYTES", "0"), ("HOME", "~nobody-has-this-name"),
     ],

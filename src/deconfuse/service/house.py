@@ -17,6 +17,7 @@ from deconfuse.vision.images import Limits as ImageLimits
 
 if TYPE_CHECKING:
     from deconfuse.engine.predictor import Models
+    from deconfuse.names import ObjectAddress
     from deconfuse.store.database import Database
     from deconfuse.store.local import LocalObjects
     from deconfuse.store.objects import Objects
@@ -70,6 +71,8 @@ class House:
         token_hex: so many random bytes, in hexadecimal.
         wake: called after a job was added, so that it is taken up at once.
         limits: how much there may be.
+        own_place: the bucket, and what keys begin with, of the service's own objects in somebody else's S3; None where
+            that is not the store.
     """
 
     database: Database
@@ -85,6 +88,7 @@ class House:
     token_hex: Callable[[int], str]
     wake: Callable[[], None] = lambda: None
     limits: ServiceLimits = field(default=ServiceLimits())
+    own_place: ObjectAddress | None = None
 
     @property
     def now_ms(self) -> int:

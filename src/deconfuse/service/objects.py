@@ -1,7 +1,8 @@
 """Buckets and objects, and who may touch them.
 
 Use cases read and write what a request names through `client_objects`, in which the service's own bucket does not
-exist: a manifest, an image or an output folder there would let a request read or overwrite the models of others.
+exist: a manifest, an image or an output folder there would let a request read or overwrite the models of others. In
+somebody else's S3 that bucket is a real place, s3://bucket/prefix, which does not exist under that name either.
 
 A door that serves buckets itself gets the store from `buckets` and `uploads`. It asks `check_client_bucket` for every
 bucket that a request names, the source of a copy among them, and `Caller.check_may_write` before anything that
@@ -12,7 +13,7 @@ are all here, for a door knows no room below this one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deconfuse.errors import NotBuilt, NotFound
 from deconfuse.names import ObjectAddress
@@ -126,14 +127,20 @@ def uploads(house: House) -> Uploads:
 
 def client_objects(house: House) -> Objects:
     """Every object that a request may name."""
-    return ClientObjects(house.objects)
+    return ClientObjects(house.objects, house.own_place)
 
 
 @dataclass(frozen=True, slots=True)
 class ClientObjects:
-    """A store without the service's own bucket; everything else is as `Objects` says."""
+    """A store without the service's own bucket; everything else is as `Objects` says.
+
+    Attributes:
+        objects: the store.
+        own_place: as `House` says: where the service's own bucket lies in it under another name.
+    """
 
     objects: Objects
+    own_place: ObjectAddress | None = None
 
     def put(
         self,
@@ -146,24 +153,41 @@ class ClientObjects:
         conditions: Conditions = ALWAYS,
     ) -> Stored:
         """See `Objects.put`."""
-        check_client_bucket(bucket)
+        self._check(bucket, key)
         return self.objects.put(bucket, key, data, headers=headers, metadata=metadata, conditions=conditions)
 
     def head(self, bucket: str, key: str, *, conditions: Conditions = ALWAYS) -> Stored:
         """See `Objects.head`."""
-        return self.objects.head(check_client_bucket(bucket), key, conditions=conditions)
+        self._check(bucket, key)
+        return self.objects.head(bucket, key, conditions=conditions)
 
     def get(self, bucket: str, key: str, *, span: Span | None = None, conditions: Conditions = ALWAYS) -> Content:
         """See `Objects.get`."""
-        return self.objects.get(check_client_bucket(bucket), key, span=span, conditions=conditions)
+        self._check(bucket, key)
+        return self.objects.get(bucket, key, span=span, conditions=conditions)
 
     def delete(self, bucket: str, key: str) -> None:
         """See `Objects.delete`."""
-        self.objects.delete(check_client_bucket(bucket), key)
+        self._check(bucket, key)
+        self.objects.delete(bucket, key)
 
     def list_objects(
         self, bucket: str, *, prefix: str = "", delimiter: str = "", after: str = "", limit: int = MAX_PAGE
     ) -> Page:
-        """See `Objects.list_objects`."""
+        """See `Objects.list_objects`; a page may be shorter than `limit` though more follow."""
+        self._check(bucket, "")
+        page = self.objects.list_objects(bucket, prefix=prefix, delimiter=delimiter, after=after, limit=limit)
+        objects = tuple(stored for stored in page.objects if not self._is_own(bucket, stored.key))
+        prefixes = tuple(prefix for prefix in page.prefixes if not self._is_own(bucket, prefix))
+        return replace(page, objects=objects, prefixes=prefixes)
+
+    def _check(self, bucket: str, key: str) -> None:
         check_client_bucket(bucket)
-        return self.objects.list_objects(bucket, prefix=prefix, delimiter=delimiter, after=after, limit=limit)
+        if self._is_own(bucket, key):
+            raise NotFound("bucket", str(self.own_place), "That place is the service's own")
+
+    def _is_own(self, bucket: str, key: str) -> bool:
+        place = self.own_place
+        if place is None or bucket.lower() != place.bucket.lower():  # as part of a host name they are the same
+            return False
+        return not place.key or f"{key}/".startswith(f"{place.key}/")
