@@ -58,7 +58,7 @@ def serve(given: Mapping[str, str], *, ready: Callable[[Started], None]) -> None
     Raises:
         Invalid: a setting that cannot be meant, or that does not go with another.
         InUse: the port is taken, or another server is at work in this home.
-        Damaged: the database and the objects in the home do not belong together.
+        Damaged: the database and the objects do not belong together.
         NotFound, Denied, Unavailable: something that a setting names cannot be used.
     """
     from deconfuse.server import log, process

@@ -21,7 +21,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, WaiterError
 
 from clusters import Cluster, free_port
-from servers import Server, running
+from servers import Server, command, environment, finished, running
 from worlds import manifest_line, picture
 
 LABELS = ("leaf", "sun")
@@ -208,12 +208,24 @@ def moto() -> Iterator[str]:
 
 
 @pytest.fixture
-def elsewhere(tmp_path: Path, moto: str) -> Iterator[tuple[Server, Clients]]:
-    """A server that keeps its objects below s3://company/ours, and clients that have put pictures there."""
+def store(moto: str) -> Iterator[dict[str, str]]:
+    """The settings of a store below s3://company/ours in that S3, which is empty."""
+    urllib.request.urlopen(urllib.request.Request(f"{moto}/moto-api/reset", method="POST"), timeout=20).close()
     there = boto3.client("s3", "us-east-1", endpoint_url=moto, aws_access_key_id="me", aws_secret_access_key="hush")
     there.create_bucket(Bucket="company")
-    variables = {"DECONFUSE_STORE_KEY_ID": "me", "DECONFUSE_STORE_SECRET": "hush", "DECONFUSE_STORE_ENDPOINT": moto}
-    with running(tmp_path / "home", "--store", "s3://company/ours", variables=variables) as server:
+    yield {
+        "DECONFUSE_STORE": "s3://company/ours",
+        "DECONFUSE_STORE_KEY_ID": "me",
+        "DECONFUSE_STORE_SECRET": "hush",
+        "DECONFUSE_STORE_ENDPOINT": moto,
+    }
+    there.close()
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, store: dict[str, str]) -> Iterator[tuple[Server, Clients]]:
+    """A server that keeps its objects there, and clients that have put pictures there."""
+    with running(tmp_path / "home", variables=store) as server:
         clients = Clients(server.exports(), server.url)
         clients.put_pictures("photos")
         clients.s3.create_bucket(Bucket="results")
@@ -276,11 +288,11 @@ def check_copy_and_end(clients: Clients, project: str, first: str, labels: list[
         clients.api.stop_project_version(ProjectVersionArn=version)
         clients.api.delete_project_version(ProjectVersionArn=version)
     for _ in range(200):
-        if not clients.keys("company"):
+        if len(clients.keys("company")) == 1:
             break
         time.sleep(0.1)
 
-    assert clients.keys("company") == []
+    assert clients.keys("company") == ["ours/identity"]
     assert clients.contents("results") == kept
     assert [key for key in kept if key.startswith("copy/EvaluationResultSummary-")]
 
@@ -294,3 +306,94 @@ def test_an_output_bucket_that_is_not_there_is_said(elsewhere: tuple[Server, Cli
         clients.wait("project_version_training_completed", project, "1")
 
     assert "nowhere-at-all" in clients.version(project, "1")["StatusMessage"]
+
+
+def test_the_services_own_place_there_is_closed_to_requests(elsewhere: tuple[Server, Clients]) -> None:
+    """As a manifest, an image and an output; what lies there is as it was."""
+    _, clients = elsewhere
+    project = clients.make_project("photos")
+    first = clients.train(project, "1", "results")
+    clients.wait("project_version_training_completed", project, "1")
+    clients.api.start_project_version(ProjectVersionArn=first, MinInferenceUnits=1)
+    clients.wait("project_version_running", project, "1")
+    clients.s3.put_object(Bucket="company", Key="ours/a.png", Body=picture("sun", 1))
+    clients.s3.put_object(Bucket="company", Key="ours/a.manifest", Body=manifest_line("leaf/1.png", ["leaf"]))
+    clients.s3.put_object(Bucket="company", Key="theirs/a.png", Body=picture("sun", 1))
+    before = clients.contents("company")
+
+    other = clients.api.create_project(ProjectName="park")["ProjectArn"]
+    source = {"GroundTruthManifest": {"S3Object": {"Bucket": "company", "Name": "ours/a.manifest"}}}
+    with pytest.raises(ClientError, match="InvalidS3ObjectException"):
+        clients.api.create_dataset(ProjectArn=other, DatasetType="TRAIN", DatasetSource=source)
+    with pytest.raises(ClientError, match="InvalidS3ObjectException"):
+        clients.seen(first, S3Object={"Bucket": "company", "Name": "ours/a.png"})
+    assert clients.seen(first, S3Object={"Bucket": "company", "Name": "theirs/a.png"})[0][0] == "sun"
+    output = {"S3Bucket": "company", "S3KeyPrefix": "ours/versions/1"}
+    clients.api.create_project_version(ProjectArn=project, VersionName="2", OutputConfig=output)
+    with pytest.raises(WaiterError):
+        clients.wait("project_version_training_completed", project, "2")
+    assert "That place is the service's own" in clients.version(project, "2")["StatusMessage"]
+    assert clients.contents("company") == before
+
+
+def test_a_store_there_goes_with_its_database(tmp_path: Path, store: dict[str, str]) -> None:
+    """A second home is refused before it touches anything; the first one, and a copy of it, are not."""
+    with running(tmp_path / "home", variables=store) as server:
+        clients = Clients(server.exports(), server.url)
+        before = clients.contents("company")
+        code, said = finished(tmp_path / "other", "--port", "0", variables=store)
+
+        assert (code, "s3://company/ours" in said, "another database" in said, "--store" in said) == (
+            5,
+            True,
+            True,
+            True,
+        )
+        assert clients.contents("company") == before
+        assert list(before) == ["ours/identity"]
+    shutil.copytree(tmp_path / "home", tmp_path / "copy")
+    for home in ("home", "copy"):
+        with running(tmp_path / home, variables=store) as server:
+            assert server.stop() == 0
+    with running(tmp_path / "other", variables=store | {"DECONFUSE_STORE": "s3://company/other"}):
+        assert sorted(clients.keys("company")) == ["other/identity", "ours/identity"]
+
+
+def test_of_two_homes_that_start_together_one_has_the_store(tmp_path: Path, store: dict[str, str]) -> None:
+    """The other one is told so."""
+    both = [
+        subprocess.Popen(
+            command(tmp_path / name, "--port", "0"), env=environment(store), stderr=subprocess.PIPE, text=True
+        )
+        for name in ("first", "second")
+    ]
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and all(process.poll() is None for process in both):
+        time.sleep(0.05)
+    refused, other = sorted(both, key=lambda process: process.poll() is None)
+    assert other.stderr
+    is_served = any("listens on" in line for line in other.stderr)  # reads until it says so
+    other.terminate()
+
+    assert (refused.wait(60), is_served) == (5, True)
+    assert "another database" in refused.communicate()[1]
+    other.communicate(timeout=60)
+
+
+@pytest.mark.postgres
+def test_servers_of_one_database_share_a_store_there(
+    tmp_path: Path, store: dict[str, str], postgres_cluster: Cluster
+) -> None:
+    """Each from a home of its own; a server of another database is refused."""
+    shared = store | {"DECONFUSE_DATABASE": postgres_cluster.new_database()}
+    other = store | {"DECONFUSE_DATABASE": postgres_cluster.new_database()}
+    with (
+        running(tmp_path / "first", variables=shared) as first,
+        running(tmp_path / "second", variables=shared) as second,
+    ):
+        project = Clients(first.exports(), first.url).api.create_project(ProjectName="garden")["ProjectArn"]
+        listed = Clients(first.exports(), second.url).api.describe_projects()["ProjectDescriptions"]
+        code, said = finished(tmp_path / "third", "--port", "0", variables=other)
+
+    assert [each["ProjectArn"] for each in listed] == [project]
+    assert (code, "another database" in said) == (5, True)

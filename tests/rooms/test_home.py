@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import shutil
 import stat
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
-from deconfuse.errors import Damaged, Denied, InUse, NotFound, Unmet
+from deconfuse.errors import Damaged, Denied, InUse, NotFound, Unavailable, Unmet
+from deconfuse.names import ObjectAddress
 from deconfuse.server.credentials import id_in_file, to_file, written
 from deconfuse.server.home import IDENTITY, Address, Home
 from deconfuse.service.house import House
 from deconfuse.service.keys import Key
 from deconfuse.store.local import LocalObjects
-from deconfuse.store.objects import OWN_BUCKET, Conditions
+from deconfuse.store.objects import ALWAYS, OWN_BUCKET, Conditions, Objects, read_all
 from deconfuse.store.s3 import S3Objects
 from houses import make_house
 from stores import memory_objects
 
 ADDRESS = Address("http://127.0.0.1:8750", "http://127.0.0.1:8750", "us-east-1")
 KEY = Key("AKIAEXAMPLE", "hush", "full", "", 0)
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else writes into these stores meanwhile."""
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
 
 
 @pytest.fixture
@@ -125,13 +133,117 @@ def test_two_servers_that_start_together_agree(home: Home, house: House) -> None
         Racing().put(OWN_BUCKET, IDENTITY, b"second", conditions=Conditions(if_none_match=("*",)))
 
 
-def test_a_store_elsewhere_is_asked_once(home: Home, house: House) -> None:
-    """Nothing is kept of it in the home; one that is not there is said."""
-    home.check_objects(replace(house, local=None, objects=memory_objects()))
+@pytest.fixture
+def house_in(tmp_path: Path) -> Callable[[Objects], House]:
+    """Makes a house with a database of its own, whose objects are below s3://company/ours in a store."""
+    held: list[House] = []  # the database of a house goes with its local objects
 
+    def make(objects: Objects) -> House:
+        held.append(make_house(tmp_path))
+        return replace(held[-1], local=None, objects=objects, own_place=ObjectAddress("company", "ours"))
+
+    return make
+
+
+def test_a_store_elsewhere_goes_with_its_database(home: Home, house_in: Callable[[Objects], House]) -> None:
+    """Started again and restored it is the same one; nothing of it is kept in the home."""
+    objects = memory_objects()
+    house = house_in(objects)
+    home.check_objects(house)
+    first = read_all(objects, OWN_BUCKET, IDENTITY, limit_bytes=99)
+    home.check_objects(house)
+
+    assert read_all(objects, OWN_BUCKET, IDENTITY, limit_bytes=99) == first == house.database.identity().encode()
     assert not (home.path / IDENTITY).exists()
+
+
+@pytest.mark.parametrize("there", [None, b"", b"\xff", b"x" * 5000])
+def test_a_store_of_another_database_is_refused(
+    home: Home, house_in: Callable[[Objects], House], there: bytes | None
+) -> None:
+    """Or one where somebody keeps something else under that name; it stays as it is."""
+    objects = memory_objects()
+    if there is None:
+        home.check_objects(house_in(objects))
+    else:
+        objects.put(OWN_BUCKET, IDENTITY, there)
+    before = objects.head(OWN_BUCKET, IDENTITY)
+
+    with pytest.raises(Damaged, match=r"s3://company/ours .* another database .* --store"):
+        home.check_objects(house_in(objects))
+    assert objects.head(OWN_BUCKET, IDENTITY) == before
+
+
+class Store:
+    """An S3 that knows a condition, refuses it or overlooks it; `meanwhile` happens before the first put."""
+
+    def __init__(self, condition: str, meanwhile: Callable[[Objects], object] = lambda objects: None) -> None:
+        """`condition` is "known", "refused" or "overlooked"."""
+        self.objects = memory_objects()
+        self._condition = condition
+        self._meanwhile: list[Callable[[Objects], object]] = [meanwhile]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.objects, name)
+
+    def put(self, bucket: str, key: str, data: bytes, *, conditions: Conditions = ALWAYS) -> object:
+        """As that S3 does."""
+        while self._meanwhile:
+            self._meanwhile.pop()(self.objects)
+        if conditions != ALWAYS and self._condition == "refused":
+            raise Unavailable("501 Not Implemented")
+        return self.objects.put(bucket, key, data, conditions=conditions if self._condition == "known" else ALWAYS)
+
+
+@pytest.mark.parametrize("condition", ["known", "refused", "overlooked"])
+def test_every_s3_can_be_claimed(home: Home, house_in: Callable[[Objects], House], condition: str) -> None:
+    """Also one that does not know If-None-Match; a server of the same database may be first."""
+    store: Any = Store(condition)
+    house = house_in(store)
+    home.check_objects(house)
+    store._meanwhile = [lambda objects: objects.put(OWN_BUCKET, IDENTITY, house.database.identity().encode())]
+    store.delete(OWN_BUCKET, IDENTITY)
+    home.check_objects(house)
+
+    with pytest.raises(Damaged):
+        home.check_objects(house_in(store))
+
+
+@pytest.mark.parametrize("condition", ["known", "refused"])
+def test_the_second_of_two_databases_that_start_together_is_refused(
+    home: Home, house_in: Callable[[Objects], House], condition: str
+) -> None:
+    """Where the store knows the condition, or says that it does not."""
+    store: Any = Store(condition, lambda objects: objects.put(OWN_BUCKET, IDENTITY, b"first"))
+
+    with pytest.raises(Damaged, match="another database"):
+        home.check_objects(house_in(store))
+    assert read_all(store, OWN_BUCKET, IDENTITY, limit_bytes=99) == b"first"
+
+
+def test_a_claim_that_is_written_over_is_seen(
+    home: Home, house_in: Callable[[Objects], House], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a store that overlooks the condition, by whoever was first: it waits before it looks."""
+    store: Any = Store("overlooked")
+    monkeypatch.setattr("time.sleep", lambda seconds: store.put(OWN_BUCKET, IDENTITY, b"second"))
+
+    with pytest.raises(Damaged, match="another database"):
+        home.check_objects(house_in(store))
+
+
+def test_a_store_elsewhere_that_is_not_there_or_away_is_said(home: Home, house_in: Callable[[Objects], House]) -> None:
+    """No bucket; or every put fails."""
+    store: Any = Store("known")
+
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise Unavailable("the disk is full")
+
+    store.put = fail
     with pytest.raises(NotFound):
-        home.check_objects(replace(house, local=None, objects=S3Objects(_no_bucket)))
+        home.check_objects(house_in(S3Objects(_no_bucket)))
+    with pytest.raises(Unavailable, match="disk is full"):
+        home.check_objects(house_in(store))
 
 
 def test_the_address_is_remembered(home: Home) -> None:

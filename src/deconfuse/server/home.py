@@ -16,17 +16,22 @@ import contextlib
 import json
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from deconfuse.engine.sinks import world_error
-from deconfuse.errors import Damaged, InUse, NotFound, Unmet
+from deconfuse.errors import Damaged, InUse, LimitExceeded, NotFound, Unavailable, Unmet
+from deconfuse.names import ObjectAddress
 from deconfuse.service.house import House
-from deconfuse.store.objects import OWN_BUCKET, Conditions, read_all
+from deconfuse.store.objects import ALWAYS, OWN_BUCKET, Conditions, Objects, read_all
 
 IDENTITY = "identity"
-"""The file, and the key of the object, that say which home and which database belong together."""
+"""The file, and the key of the object, that say which objects and which database belong together."""
+
+CLAIM_SECONDS = 1
+"""How long a server that has put its identity waits for another one to write over it; once in the life of a store."""
 
 _REMEDY = "--home, or DECONFUSE_HOME, names another directory"
 
@@ -124,16 +129,17 @@ class Home:
     def check_objects(self, house: House) -> None:
         """Return, if the house's objects can be used.
 
-        Objects in this home must belong to the database in use; new ones do from now on. A server could not go on
-        otherwise: blobs that its database does not name would look like leftovers.
+        They must belong to the database in use; new ones do from now on. A server could not go on otherwise: blobs that
+        its database does not name would look like leftovers, and in an S3 two databases count the same numbers for
+        their versions.
 
         Raises:
             Damaged: they belong to another database.
             NotFound: the bucket of an S3 store is not there.
             Denied, Unavailable: the home, the database or the store cannot be used.
         """
-        if house.local is None:
-            house.objects.list_objects(OWN_BUCKET, limit=1)
+        if house.own_place is not None:
+            _check_claim(house.objects, house.own_place, house.database.identity().encode())
             return
         file = self.path / IDENTITY
         objects = house.objects
@@ -203,3 +209,35 @@ class Home:
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)
             raise world_error(error, path, _REMEDY) from error
+
+
+def _check_claim(objects: Objects, place: ObjectAddress, identity: bytes) -> None:
+    """Return, if an S3 store belongs to the database of this identity, or did to none; raises as `check_objects`."""
+    objects.list_objects(OWN_BUCKET, limit=1)  # whoever may not list could not delete versions either
+    try:
+        is_ours = _claimed(objects, identity) == identity
+    except LimitExceeded:
+        is_ours = False
+    if not is_ours:
+        why = (
+            f"its objects belong to another database than the one in use; see {IDENTITY} there. "
+            "--store, or DECONFUSE_STORE, names another prefix"
+        )
+        raise Damaged(str(place), why)
+
+
+def _claimed(objects: Objects, identity: bytes) -> bytes:
+    """The identity that a store keeps; this one, where there was none.
+
+    An S3 that does not know the condition refuses it or overlooks it. Then whoever wrote last is the one that all find
+    who wait a moment before they look.
+    """
+    ways = ((Conditions(if_none_match=("*",)), (Unmet, Unavailable)), (ALWAYS, ()))
+    for conditions, passed_over in ways:
+        try:
+            return read_all(objects, OWN_BUCKET, IDENTITY, limit_bytes=1024)
+        except NotFound:
+            with contextlib.suppress(*passed_over):
+                objects.put(OWN_BUCKET, IDENTITY, identity, conditions=conditions)
+                time.sleep(CLAIM_SECONDS)
+    return read_all(objects, OWN_BUCKET, IDENTITY, limit_bytes=1024)
