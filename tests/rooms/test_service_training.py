@@ -494,6 +494,16 @@ def test_the_services_own_bucket_is_nobodys_output(house: House) -> None:
     assert "output bucket" in view.message
 
 
+@pytest.mark.parametrize("prefix", ["ours", "ours/versions/1", "ours/"])
+def test_the_services_place_in_an_s3_is_nobodys_output(house: House, prefix: str) -> None:
+    """Under its real name; beside it results are welcome."""
+    away = replace(house, own_place=ObjectAddress(RESULTS, "ours"))
+    view = failed(away, create(away, a_shop(away), output=(RESULTS, prefix)))
+
+    assert "s3://results/ours. That place is the service's own" in view.message
+    assert keys_in(house, RESULTS) == []
+
+
 def test_a_linked_output_bucket(house: House, tmp_path: Path) -> None:
     """A folder that is shown is not written to."""
     (tmp_path / "folder").mkdir()
@@ -602,6 +612,14 @@ def test_a_training_killed_anywhere_is_taken_up_again(tmp_path: Path, is_after: 
         expected.keys()
     )
     assert [key for key, data in expected.items() if found[key] != data] == []
+
+
+def test_lines_of_another_version_of_the_same_number_are_not_trained_with(house: House) -> None:
+    """They are left over from a version that a restored database knows nothing of."""
+    for name in ("train.manifest", "test.manifest"):
+        house.objects.put(OWN_BUCKET, f"versions/1/{name}", b"{}\n", metadata={"version": "another"})
+
+    assert trained(house).outcome.n_training == 16
 
 
 def test_a_worker_that_lost_its_job_changes_nothing(house: House) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import math
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import IO, Any, Literal
 
@@ -189,19 +189,21 @@ def keep_lines(house: House, version: Version, job: Job, heart: Heart) -> None:
 
     What a dataset has noted on its lines stays behind: with it, a line could be longer than a line may be.
 
-    The test manifest is put last: where it is, both are whole.
+    The test manifest is put last: where it is, both are whole. It names its version: with a database that was restored
+    from a backup, an S3 still has what belonged to later versions, and their numbers are given again.
 
     Raises:
         BadData: a manifest or dataset cannot be read, and why.
         NotReady: a dataset is being changed for a long time.
     """
+    mark = {"version": str(version_arn(house, version))}
     with contextlib.suppress(NotFound):
-        house.objects.head(OWN_BUCKET, own_key(version.id, TEST_NAME))
-        return
+        if house.objects.head(OWN_BUCKET, own_key(version.id, TEST_NAME)).metadata == mark:
+            return
     given = given_of(version)
     if given.training is not None:
         for name, address in ((TRAIN_NAME, given.training), (TEST_NAME, given.testing)):
-            _copy_manifest(house, version, name, address)
+            _copy_manifest(house, own_key(version.id, name), address, mark)
         return
     numbers = [job.payload.get(kind) for kind in ("train", "test")]
     _wait_for(house, [number for number in numbers if number is not None], heart)
@@ -212,7 +214,7 @@ def keep_lines(house: House, version: Version, job: Job, heart: Heart) -> None:
                     file.writelines(plain(line) + b"\n" for line in registry.each_line(rows, number))
         for name, file in ((TRAIN_NAME, train), (TEST_NAME, test)):
             file.seek(0)
-            house.objects.put(OWN_BUCKET, own_key(version.id, name), _chunks(file))
+            house.objects.put(OWN_BUCKET, own_key(version.id, name), _chunks(file), metadata=mark)
 
 
 def read_lines(house: House, version: Version, *, is_divided: bool) -> Intake:
@@ -252,18 +254,17 @@ def _is_divided(version: Version, job: Job) -> bool:
     return given.testing is not None if given.training is not None else job.payload.get("test") is not None
 
 
-def _copy_manifest(house: House, version: Version, name: str, address: ObjectAddress | None) -> None:
-    """Copy a manifest of the user's; an empty one where none is given."""
-    own = own_key(version.id, name)
+def _copy_manifest(house: House, own: str, address: ObjectAddress | None, mark: Mapping[str, str]) -> None:
+    """Copy a manifest of the user's to this key; an empty one where none is given."""
     if address is None:
-        house.objects.put(OWN_BUCKET, own, b"")
+        house.objects.put(OWN_BUCKET, own, b"", metadata=mark)
         return
     most = house.limits.manifest.max_bytes
     try:
         with open_object(house, address) as content:
             if most and content.length > most:
                 raise BadData(f"The manifest {address} has {content.length:,} bytes; {most:,} are possible.")
-            house.objects.put(OWN_BUCKET, own, content)
+            house.objects.put(OWN_BUCKET, own, content, metadata=mark)
     except (NotFound, Denied) as error:
         raise BadData(f"The manifest {address} cannot be read: {error}.") from error
 
