@@ -439,6 +439,7 @@ def main(images: Path) -> None:
     for side in ("train", "test"):
         if not (images / side).is_dir():
             sys.exit(f"{images} has no folder {side}/ with label folders inside")
+    from manifest import manifest_row
     from service import service_rows
 
     started = start_up()
@@ -446,6 +447,7 @@ def main(images: Path) -> None:
         *counting_rows(),
         *image_rows(images),
         *service_rows(images),
+        manifest_row(),
         (
             "deconfuse --help",
             f"{started['difference'] * 1000:.0f} ms more than bare Python",

@@ -44,12 +44,14 @@ class Server:
 
     Attributes:
         port: on 127.0.0.1.
+        pid: of its process.
         key_id: of a full key,
         secret: and its secret.
         start_seconds: from the start of its process to its first answer.
     """
 
     port: int
+    pid: int
     key_id: str
     secret: str
     start_seconds: float
@@ -92,7 +94,7 @@ def running(home: Path, cache: Path) -> Iterator[Server]:
             text=True,
         ).stdout
         values = dict(re.findall(r"^export (\w+)='?([^'\n]*)'?$", told, re.MULTILINE))
-        yield Server(port, values["AWS_ACCESS_KEY_ID"], values["AWS_SECRET_ACCESS_KEY"], seconds)
+        yield Server(port, process.pid, values["AWS_ACCESS_KEY_ID"], values["AWS_SECRET_ACCESS_KEY"], seconds)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
