@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,13 +76,17 @@ def environment(more: Mapping[str, str] = {}) -> dict[str, str]:
     return kept | {"PYTHONPATH": str(SOURCE), "AWS_EC2_METADATA_DISABLED": "true"} | dict(more)
 
 
-def start(home: Path, *flags: object, variables: Mapping[str, str] = {}) -> Server:
-    """A server on this home; --port 0 unless `flags` say otherwise."""
+def start(home: Path, *flags: object, variables: Mapping[str, str] = {}, within: Sequence[str] = ()) -> Server:
+    """A server on this home; --port 0 unless `flags` say otherwise; `within` are words before its command line."""
     out, err = home.with_name(f"{home.name}.out"), home.with_name(f"{home.name}.err")
     chosen = flags if "--port" in flags else (*flags, "--port", "0")
     with out.open("wb") as stdout, err.open("wb") as stderr:
         process = subprocess.Popen(
-            command(home, *chosen), stdout=stdout, stderr=stderr, env=environment(variables), stdin=subprocess.DEVNULL
+            [*within, *command(home, *chosen)],
+            stdout=stdout,
+            stderr=stderr,
+            env=environment(variables),
+            stdin=subprocess.DEVNULL,
         )
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
@@ -96,9 +100,11 @@ def start(home: Path, *flags: object, variables: Mapping[str, str] = {}) -> Serv
 
 
 @contextmanager
-def running(home: Path, *flags: object, variables: Mapping[str, str] = {}) -> Iterator[Server]:
+def running(
+    home: Path, *flags: object, variables: Mapping[str, str] = {}, within: Sequence[str] = ()
+) -> Iterator[Server]:
     """A server for the duration of a block."""
-    server = start(home, *flags, variables=variables)
+    server = start(home, *flags, variables=variables, within=within)
     try:
         yield server
     finally:

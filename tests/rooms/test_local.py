@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,6 +19,7 @@ import pytest
 
 import deconfuse
 from deconfuse.errors import AlreadyExists, Damaged, Denied, InUse, Invalid, NotFound, Unavailable, Unmet
+from deconfuse.store.blobs import SPARE_BYTES
 from deconfuse.store.local import LocalObjects
 from deconfuse.store.objects import OWN_BUCKET, Conditions, list_all
 from stores import MORNING, Clock, local_objects
@@ -316,6 +319,26 @@ def test_a_full_disk_is_unavailable_and_passes(objects: LocalObjects, monkeypatc
     assert read(objects, "a") == b"x"
 
 
+@pytest.mark.parametrize(
+    ("total", "free", "is_full"),
+    [(1 << 30, SPARE_BYTES, False), (1 << 30, SPARE_BYTES - 1, True), (1 << 30, 0, True), (0, 0, False)],
+)
+def test_objects_leave_the_database_room(
+    objects: LocalObjects, monkeypatch: pytest.MonkeyPatch, total: int, free: int, is_full: bool
+) -> None:
+    """Where less is left, a put is refused and leaves nothing; copying, reading and deleting go on."""
+    objects.put("photos", "a", b"x")
+    usage = shutil.disk_usage("/")._replace(total=total, free=free)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+
+    with pytest.raises(Unavailable, match="the last 8 MB of the disk") if is_full else nullcontext():
+        objects.put("photos", "b", b"y")
+    assert n_blobs(objects) == (1 if is_full else 2)
+    objects.copy(("photos", "a"), "photos", "c")
+    objects.delete("photos", "a")
+    assert read(objects, "c") == b"x"
+
+
 def test_a_directory_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None:
     """A file stands where the store should be."""
     (tmp_path / "home").write_text("x")
@@ -349,6 +372,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from deconfuse.store.database import open_database
+from deconfuse.store.blobs import SPARE_BYTES
 from deconfuse.store.local import LocalObjects
 root = Path(sys.argv[1])
 objects = LocalObjects(root, open_database(sys.argv[2]), lambda: datetime.now(UTC))

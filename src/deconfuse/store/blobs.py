@@ -10,6 +10,7 @@ after the transaction that took its name away; whoever is reading it then reads 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import time
@@ -24,6 +25,12 @@ from typing import BinaryIO, Self
 from deconfuse.errors import Damaged, Unavailable
 from deconfuse.signing.checksums import new_digest, to_base64
 from deconfuse.store.objects import CHUNK_BYTES, Content, Stored
+
+SPARE_BYTES = 8 << 20
+"""What blobs leave of the disk: SQLite's log takes 4 MB before it is folded into a database that may grow by as much.
+
+On a disk that is full to the last byte no deletion could be written, so nobody could make room.
+"""
 
 
 class Draft:
@@ -109,10 +116,13 @@ class Draft:
         """Return when the bytes and the name are on the disk.
 
         Raises:
-            Unavailable: the disk is full or gone.
+            Unavailable: the disk is gone, or full but for `SPARE_BYTES`.
         """
         with _on_disk(self._path):
             os.fsync(self._file.fileno())
+            usage = shutil.disk_usage(self._path.parent)
+            if usage.total > 0 and usage.free < SPARE_BYTES:  # a file system that cannot tell says 0 of 0
+                raise OSError(errno.ENOSPC, f"the last {SPARE_BYTES >> 20} MB of the disk are the database's")
             self._file.close()
             sync_folder(self._path.parent)
 
