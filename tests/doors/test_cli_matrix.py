@@ -137,6 +137,8 @@ def test_labels_of_any_kind_survive_the_round_trip(tmp_path: Path) -> None:
         ("m.svg", b"<svg "),
         ("m.png", b"\x89PNG"),
         ("m.txt", b"Source:"),
+        ("m.TXT", b"Source:"),
+        ("matrix", b"Source:"),
     ],
 )
 def test_the_name_of_the_output_chooses_the_format(predictions: Path, tmp_path: Path, name: str, start: bytes) -> None:
@@ -147,6 +149,13 @@ def test_the_name_of_the_output_chooses_the_format(predictions: Path, tmp_path: 
     assert (tmp_path / name).read_bytes().startswith(start)
     assert result.stdout == ""
     assert f"wrote {tmp_path / name}" in result.stderr
+
+
+def test_a_format_that_is_said_takes_any_ending(predictions: Path, tmp_path: Path) -> None:
+    """What --format says is not judged by the name."""
+    said("matrix", predictions, "-o", tmp_path / "m.v2", "--format", "csv")
+
+    assert (tmp_path / "m.v2").read_bytes().startswith(b"true_label,")
 
 
 def test_an_output_that_exists_is_kept(predictions: Path, tmp_path: Path) -> None:
@@ -194,6 +203,8 @@ def test_some_labels_sum_the_others(predictions: Path, tmp_path: Path) -> None:
         (["--font", "x.ttf"], 2, "--font"),
         (["--format", "png", "-o", "x.png", "--font", "missing.ttf"], 3, "missing.ttf"),
         (["--format", "xls"], 2, "xls"),
+        (["-o", "m.xlsx"], 2, "the ending .xlsx is no format; there are: .txt, .csv"),
+        (["-o", "rooms.v2"], 2, "Or say --format"),
         (["--normalize", "rows"], 2, "rows"),
     ],
 )

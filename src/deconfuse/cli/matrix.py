@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "csv", "json", "md", "latex", "html", "svg", "png")
 SUFFIXES = {
+    "": "table",
+    ".txt": "table",
     ".csv": "csv",
     ".json": "json",
     ".md": "md",
@@ -92,7 +94,7 @@ def matrix(
     Without SOURCE, of a model of Amazon Rekognition Custom Labels, or of a service of deconfuse:
     deconfuse matrix --project P --version V [--profile NAME] [--region NAME] [--endpoint-url URL]
     """
-    form = form or SUFFIXES.get(output.suffix.lower() if output else "", "table")
+    form = form or _form_of(output)
     _check_options(form, wide=wide, font=font, output=output)
     refuse_output(output, force=force)
     evaluation = evaluate(source, labels=read_labels(chosen), **options).evaluation
@@ -104,6 +106,21 @@ def matrix(
     else:
         data = _file(evaluation, form, shape, wide=wide, font=font)
         write_result(data, output, force=force)
+
+
+def _form_of(output: Path | None) -> str:
+    """The format that the ending of `output` says.
+
+    Raises:
+        Invalid: it says none.
+    """
+    from deconfuse.errors import Invalid
+
+    ending = output.suffix.lower() if output else ""
+    if ending not in SUFFIXES:
+        why = f"the ending {ending} is no format; there are: {', '.join(filter(None, SUFFIXES))}. Or say --format"
+        raise Invalid("--output", why)
+    return SUFFIXES[ending]
 
 
 def _check_options(form: str, *, wide: bool, font: Path | None, output: Path | None) -> None:
