@@ -113,7 +113,7 @@ def _summary_matrix(summary: EvaluationSummary, tested: Mapping[str, int]) -> tu
     labels = summary.labels
     own = _own_counts(summary)
     if own is not None:
-        return own, True, ["The counts stand in the file, which deconfuse wrote."]
+        return own, True, []
     values = np.zeros((len(labels), len(labels)))
     place = {label: k for k, label in enumerate(labels)}
     for (true, predicted), value in (summary.cells or {}).items():
