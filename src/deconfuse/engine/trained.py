@@ -203,9 +203,8 @@ def _project_arn(remote: Remote, name: str) -> str:
 def _no_version(remote: Remote, arn: str, project: str, version: str) -> NotFound:
     """The error that says which versions a project has instead."""
     states = dict(_state(found) for found in itertools.islice(remote.versions(arn), MOST_LOOKED_AT))
-    none = f"Project {project} has no version at all"
     if not states:
-        return NotFound("version", version, none)
+        return NotFound("version", version, f"Project {project} has no version at all")
     near = difflib.get_close_matches(version, states, n=1)
     guess = f"Did you mean {near[0]}? " if near else ""
     return NotFound("version", version, f"{guess}Project {project} has {_listed(states)}")
@@ -223,7 +222,7 @@ def _only_version(remote: Remote, arn: str, project: str) -> Mapping[str, Any]:
     if len(evaluated) == 1:
         return evaluated[0]
     if not every:
-        raise NotFound("version", f"of {project}", "The project has none; it was never trained")
+        raise NotFound("version", f"project {project} has none", "Train one, or name another project")
     if len(every) == 1:
         return every[0]
     raise Invalid("--version", f"say which; project {project} has {_listed(dict(map(_state, every)))}")
@@ -236,10 +235,11 @@ def _listed(states: Mapping[str, str]) -> str:
 
 
 def _state(described: Mapping[str, Any]) -> tuple[str, str]:
-    """(name, status and F1) of a version."""
-    score = (described.get("EvaluationResult") or {}).get("F1Score")
-    status = str(described.get("Status", "unknown"))
-    return _short(str(described["ProjectVersionArn"])), status + (f", F1 {score:.2f}" if score is not None else "")
+    """(name, status) of a version.
+
+    Not its F1: what a service tells is by thresholds, and that of the matrix by highest score.
+    """
+    return _short(str(described["ProjectVersionArn"])), str(described.get("Status", "unknown"))
 
 
 def _instead(name: str, there: Sequence[str], none: str, some: str) -> str:
