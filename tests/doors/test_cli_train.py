@@ -278,6 +278,42 @@ def test_fewer_than_two_labels_stop(deconfuse: Deconfuse, tmp_path: Path, counts
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize(("given", "parent"), [("rooms/apple", "rooms"), ("rooms/apple/", "rooms"), (".", "..")])
+def test_the_folder_of_one_label_is_recognised(
+    deconfuse: Deconfuse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, parent: str
+) -> None:
+    """One level too deep: one sentence, which names the folder to give, however many images lie there."""
+    label_folder(tmp_path / "rooms", {"apple": 30, "leaf": 3})
+    if given == ".":
+        monkeypatch.chdir(tmp_path / "rooms" / "apple")
+    answer = deconfuse("train", given)
+
+    assert (answer.code, answer.err.count("\n")) == (5, 1)
+    assert f"looks like the folder of one label; give its parent, {parent} (" in answer.err
+
+
+def test_the_folder_of_one_label_is_no_test_set(deconfuse: Deconfuse, tmp_path: Path) -> None:
+    """The flag is named."""
+    for folder in ("rooms", "held"):
+        label_folder(tmp_path / folder, {"apple": 3, "leaf": 3})
+    answer = deconfuse("train", "rooms", "--test", "held/leaf")
+
+    assert answer.code == 5
+    assert "--test: held/leaf holds images and no folder with images" in answer.err
+
+
+def test_a_warning_that_repeats_is_said_once(deconfuse: Deconfuse, tmp_path: Path) -> None:
+    """Thirty images beside the label folders: one line with three of them and a count."""
+    rooms = label_folder(tmp_path / "rooms", FRUIT)
+    for number in range(30):
+        (rooms / f"loose-{number:02}.png").write_bytes(picture("sun", number))
+    answer = deconfuse("train", rooms)
+
+    assert answer.code == 0, answer.err
+    assert answer.err.count("WARNING_UNANNOTATED_RECORD") == 1
+    assert "loose-00.png, loose-01.png, loose-02.png and 27 more: the file lies in no label folder" in answer.err
+
+
 def test_labels_with_one_image_train(deconfuse: Deconfuse, tmp_path: Path) -> None:
     """Two images are the smallest training there is; it says that nothing could be tested."""
     answer = deconfuse("train", label_folder(tmp_path / "fruit", {"apple": 1, "leaf": 1}), "-o", "run")

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
     from deconfuse.errors import Problem
+
+PLACES = 3
+"""So many images or lines are named of those that one warning is about."""
 
 
 def say(message: str) -> None:
@@ -24,21 +28,35 @@ def say(message: str) -> None:
 
 
 def show_problems(problems: Sequence[Problem], *, limit: int | None, rest: str = "") -> None:
-    """Name unusable images or lines and warnings on stderr, errors first; beyond `limit`, say where the `rest` is."""
+    """Name unusable images or lines and warnings on stderr, errors first; beyond `limit`, say where the `rest` is.
+
+    Warnings that differ in their place only are one, with the first `PLACES` of them and the number of the others.
+    """
     from deconfuse.cli.terminal import takes_color
     from deconfuse.report.terminal import printable
 
     color = takes_color(sys.stderr)
-    ordered = sorted(problems, key=lambda problem: problem.level != "error")
-    for problem in ordered[:limit]:
-        place = f"line {problem.line}" if problem.line is not None else problem.uri or ""
-        if problem.line is not None and problem.uri:
-            place += f" ({problem.uri})"
+    alike: dict[Any, list[Problem]] = {}
+    for problem in sorted(problems, key=lambda problem: problem.level != "error"):
+        key = problem if problem.level == "error" else (problem.code, problem.message)
+        alike.setdefault(key, []).append(problem)
+    for several in itertools.islice(alike.values(), limit):
+        problem = several[0]
+        places = ", ".join(filter(None, map(_place, several[:PLACES])))
+        places += f" and {len(several) - PLACES:,} more" if len(several) > PLACES else ""
         mark = click.style(problem.level, fg="red" if problem.level == "error" else "yellow")
-        said = printable(f"{place}: {problem.message}" if place else problem.message)
+        said = printable(f"{places}: {problem.message}" if places else problem.message)
         click.echo(f"{mark}: {said} [{problem.code}]", err=True, color=color)
-    if limit is not None and len(ordered) > limit:
-        click.echo(f"… and {len(ordered) - limit:,} more, {rest}", err=True)
+    n_left = sum(map(len, itertools.islice(alike.values(), limit, None))) if limit is not None else 0
+    if n_left:
+        click.echo(f"… and {n_left:,} more, {rest}", err=True)
+
+
+def _place(problem: Problem) -> str:
+    """The line or image that a problem is about; nothing for one about all."""
+    if problem.line is None:
+        return problem.uri or ""
+    return f"line {problem.line}" + (f" ({problem.uri})" if problem.uri else "")
 
 
 def show(text: str) -> None:

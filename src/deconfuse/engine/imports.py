@@ -110,11 +110,12 @@ def open_images(
         NotFound: nothing is there.
         Invalid: it is none of the three forms, or a bucket is named whose directory was not given.
         Denied: a file or folder may not be read.
-        Untrainable: it holds no image at all, or a manifest has more labels than allowed.
+        Untrainable: it holds no image at all, or none in a folder of a label; or a manifest has more labels than allowed.
         BadManifest: a manifest or table cannot be read as a whole.
     """
     limits = manifest or ManifestLimits()
     train = _read(images, "IMAGES", limits)
+    _refuse_one_label(train, "IMAGES")
     parts = [train]
     given = dict(buckets or {})
     if test is not None:
@@ -122,6 +123,7 @@ def open_images(
             raise Invalid("--test", f"{test} is IMAGES itself; leave --test out, and test images are chosen from it")
         held = _read(test, "--test", limits)
         train = _only_training(train, test)
+        _refuse_one_label(held, "--test")
         parts = [_on_side(train, "train"), _on_side(_placed(held, train, given), "test")]
     entries = tuple(entry for part in parts for entry in part.entries)
     _refuse_unknown_buckets(entries, given)
@@ -429,6 +431,21 @@ def _opened(path: Path) -> io.BufferedReader:
         return path.open("rb")
     except OSError as error:
         raise Denied(f"{path}: {error.strerror or error}") from error
+
+
+def _refuse_one_label(read: _Read, field: str) -> None:
+    """Return unless `read` is a folder of images without a folder of a label.
+
+    Raises:
+        Untrainable: it is one.
+    """
+    if read.root is None or read.kind != "folder" or any("/" in (entry.uri or "") for entry in read.entries):
+        return
+    why = (
+        f"{field}: {read.root} holds images and no folder with images: it looks like the folder of one label; "
+        f"give its parent, {os.path.normpath(read.root / '..')}"
+    )
+    raise Untrainable("ERROR_MANIFEST_TOO_FEW_LABELS", why)
 
 
 def _only_training(train: _Read, test: Path) -> _Read:
