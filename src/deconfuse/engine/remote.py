@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import difflib
 import io
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -91,6 +92,7 @@ _EXPIRED_LOGIN = (
     aws.UnauthorizedSSOTokenError,
     aws.LoginError,
 )
+_TOKEN_VARIABLES = ("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
 _CREDENTIALS_HELP = (
     "run `aws configure`, name a profile with --profile, or, for a service of deconfuse, paste what "
     "`deconfuse credentials` prints"
@@ -239,7 +241,7 @@ class Remote:
         said = error.response.get("Error", {})
         code, text = str(said.get("Code", "")), str(said.get("Message", "")).strip()
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
-        quoted = f" It says: {text}" if text else ""
+        quoted = f" It says: {text}{'' if text.endswith('.') else '.'}" if text else ""
         if code in _DENIED:
             return Denied(_denied_text(call, text))
         if code in _EXPIRED:
@@ -249,7 +251,7 @@ class Remote:
             )
         if code in _UNKNOWN_KEY:
             return Denied(
-                f"{self._address(call)} does not know the key {self._key_id()!r} ({code}); {_CREDENTIALS_HELP}"
+                f"{self._address(call)} does not take the key {self._key_id()!r} ({code}).{quoted} {self._key_help()}"
             )
         if code in _BAD_SIGNATURE:
             return BadSignature("mismatch", f"{self._address(call)} refuses the signature of {call.name}.{quoted}")
@@ -309,6 +311,14 @@ class Remote:
         """The endpoint of a call; the name of its service where there is none yet."""
         client = self.__dict__.get("_s3" if call.service == "s3" else "_rekognition")
         return client.meta.endpoint_url if client is not None else call.service
+
+    def _key_help(self) -> str:
+        """What helps where a key is not taken: a session token may be left over from another one."""
+        credentials = self._session.get_credentials()
+        token = next((name for name in _TOKEN_VARIABLES if os.environ.get(name)), None)
+        if token is not None and credentials is not None and credentials.method == "env":
+            return f"{token} is set and was sent along; unless it came with this key, `unset {token}`"
+        return f"{_CREDENTIALS_HELP[0].upper()}{_CREDENTIALS_HELP[1:]}"
 
     def _key_id(self) -> str:
         credentials = self._session.get_credentials()
