@@ -352,7 +352,10 @@ def test_our_own_summary_carries_its_counts() -> None:
         Unit="samples",
     )
 
-    assert read(data).matrix.counts.tolist() == [[3, 1, 1], [0, 2, 0], [0, 0, 0]]  # type: ignore[union-attr]
+    found = read(data)
+
+    assert found.matrix.counts.tolist() == [[3, 1, 1], [0, 2, 0], [0, 0, 0]]  # type: ignore[union-attr]
+    assert found.notes == ()
 
 
 @pytest.mark.parametrize(

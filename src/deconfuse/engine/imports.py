@@ -110,7 +110,8 @@ def open_images(
         NotFound: nothing is there.
         Invalid: it is none of the three forms, or a bucket is named whose directory was not given.
         Denied: a file or folder may not be read.
-        Untrainable: it holds no image at all, or none in a folder of a label; or a manifest has more labels than allowed.
+        Untrainable: it holds no image at all, or images and no folder of a label; or a manifest has more labels than
+            allowed.
         BadManifest: a manifest or table cannot be read as a whole.
     """
     limits = manifest or ManifestLimits()
