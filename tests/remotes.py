@@ -15,7 +15,7 @@ import json
 import threading
 import time
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -88,6 +88,32 @@ class Cloud:
             },
         }
         return self.version(project, name, "TRAINING_COMPLETED", **(more | said))
+
+    def checked(self, described: dict[str, Any], training: Sequence[bytes], testing: Sequence[bytes] = ()) -> None:
+        """Put the manifest summary and the manifests with validation, given as lines, beside a version's other files.
+
+        A line with "errors" could not be used, one with "warnings" was ignored.
+        """
+        tail = "-".join(described["ProjectVersionArn"].split("/")[1:4:2])
+        statistics = {}
+        for name, side, lines in (("Training", "training", training), ("Testing", "testing", testing)):
+            bad = [number for number, line in enumerate(lines, start=1) if b'"errors"' in line]
+            n_ignored = sum(b'"warnings"' in line for line in lines)
+            statistics[side] = {
+                "total_json_lines": len(lines),
+                "valid_json_lines": len(lines) - len(bad) - n_ignored,
+                "invalid_json_lines": len(bad),
+                "ignored_json_lines": n_ignored,
+                "error_json_line_indices": bad,
+                "errors": [],
+            }
+            key = f"out/{name}ManifestWithValidation-{tail}.json"
+            self.objects[OUTPUT, key] = b"".join(line + b"\n" for line in lines)
+            asset = {"GroundTruthManifest": {"S3Object": {"Bucket": OUTPUT, "Name": key}}}
+            described.setdefault(f"{name}DataResult", {})["Validation"] = {"Assets": [asset]}
+        key = f"out/ManifestSummary-{tail}.json"
+        self.objects[OUTPUT, key] = json.dumps({"statistics": statistics, "errors": []}).encode()
+        described["ManifestSummary"] = {"S3Object": {"Bucket": OUTPUT, "Name": key}}
 
     def fault(self, operation: str, status: int, code: str, message: str = "said by AWS") -> None:
         """From now on this operation is refused."""

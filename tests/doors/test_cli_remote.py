@@ -16,7 +16,7 @@ from PIL import Image
 
 from remotes import OUTPUT, REGION, Cloud, aws_variables, stub_cloud, version_arn
 from verdicts import Judged, judged_model
-from worlds import picture
+from worlds import manifest_line, picture
 
 Command = Callable[..., Any]
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "aws"
@@ -141,6 +141,27 @@ def test_a_report_has_its_images_from_s3(deconfuse: Command, cloud: Cloud, tmp_p
     first = re.search(r"UklGR[A-Za-z0-9+/=]+", page)
     assert first
     assert Image.open(io.BytesIO(base64.b64decode(first[0]))).format == "WEBP"
+
+
+def test_images_that_the_training_could_not_use_are_told(deconfuse: Command, cloud: Cloud, tmp_path: Path) -> None:
+    """By the matrix as text and JSON, and by the report, as of a run: nothing is dropped in silence."""
+    noted = {"errors": [{"code": "ERROR_INVALID_IMAGE", "message": "it is no image"}]}
+    bad = [json.dumps({"source-ref": f"s3://photos/bad/{k}.png"} | noted).encode() for k in range(7)]
+    cloud.checked(cloud.projects["rooms"][0], [manifest_line("a.png", ["attic"])] * 30 + bad)
+    model = ("--project", "rooms", "--version", "1")
+    text, answer = deconfuse("matrix", *model), deconfuse("matrix", *model, "--format", "json")
+    assert deconfuse("report", *model, "--output", "page.html").code == 0
+    page = (tmp_path / "page.html").read_text()
+    problems = json.loads(answer.out)["problems"]
+
+    assert (text.code, answer.code) == (0, 0)
+    assert "7 of 37 images could not be used; the reasons stand in s3://results/out/" in " ".join(text.out.split())
+    assert text.err.count("ERROR_INVALID_IMAGE") == 5
+    assert "line 31 (s3://photos/bad/0.png): it is no image" in text.err
+    assert "… and 2 more, all in `deconfuse matrix --format json`" in text.err
+    assert [problem["uri"] for problem in problems] == [f"s3://photos/bad/{k}.png" for k in range(7)]
+    assert "7 of 37 images could not be used" in page
+    assert "s3://photos/bad/6.png" in page
 
 
 def test_images_that_cannot_be_had_are_counted(deconfuse: Command, cloud: Cloud, tmp_path: Path) -> None:

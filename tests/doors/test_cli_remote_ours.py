@@ -45,14 +45,31 @@ def sign_in(monkeypatch: pytest.MonkeyPatch, folder: Path, key: keys.Key) -> Non
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key.secret)
 
 
-def put_images(s3: Any, counts: dict[str, int]) -> dict[str, Any]:
-    """Images in the bucket photos, a third of them under the label of the next one, as training data."""
+def train(s3: Any, api: Any, counts: dict[str, int], *, n_bad: int = 0) -> str:
+    """Begin the training of version 1 of rooms, with its buckets; the ARN of the project."""
+    for bucket in ("photos", "results"):
+        s3.create_bucket(Bucket=bucket)
+    arn = api.create_project(ProjectName="rooms")["ProjectArn"]
+    asked = put_images(s3, counts, n_bad=n_bad)
+    output = {"S3Bucket": "results", "S3KeyPrefix": "out"}
+    api.create_project_version(ProjectArn=arn, VersionName="1", OutputConfig=output, **asked)
+    return str(arn)
+
+
+def put_images(s3: Any, counts: dict[str, int], *, n_bad: int) -> dict[str, Any]:
+    """Images in the bucket photos, a third of them under the label of the next one, as training data.
+
+    `n_bad` objects that are no images follow.
+    """
     lines = []
     for label, count in counts.items():
         for number in range(count):
             s3.put_object(Bucket="photos", Key=f"{label}/{number}.png", Body=picture(label, number))
             said = label if number % 3 else [*counts][([*counts].index(label) + 1) % len(counts)]
             lines.append(manifest_line(f"{label}/{number}.png", (said,)))
+    for number in range(n_bad):
+        s3.put_object(Bucket="photos", Key=f"bad/{number}.png", Body=b"no image")
+        lines.append(manifest_line(f"bad/{number}.png", (next(iter(counts)),)))
     s3.put_object(Bucket="photos", Key="all.manifest", Body=b"\n".join(lines))
     asset = {"GroundTruthManifest": {"S3Object": {"Bucket": "photos", "Name": "all.manifest"}}}
     return {"TrainingData": {"Assets": [asset]}, "TestingData": {"AutoCreate": True}}
@@ -62,11 +79,7 @@ def put_images(s3: Any, counts: dict[str, int]) -> dict[str, Any]:
 def predictions(service: serving.Service, user: None) -> list[dict[str, Any]]:
     """The test images of version 1 of rooms, with what the model said, once it is trained."""
     s3, api = service.client("s3"), service.client("rekognition")
-    for bucket in ("photos", "results"):
-        s3.create_bucket(Bucket=bucket)
-    arn = api.create_project(ProjectName="rooms")["ProjectArn"]
-    output = {"S3Bucket": "results", "S3KeyPrefix": "out"}
-    api.create_project_version(ProjectArn=arn, VersionName="1", OutputConfig=output, **put_images(s3, COUNTS))
+    arn = train(s3, api, COUNTS)
     waiter = api.get_waiter("project_version_training_completed")
     waiter.wait(ProjectArn=arn, VersionNames=["1"], WaiterConfig=FAST)
     table = s3.get_object(Bucket="results", Key="out/predictions-rooms-1.parquet")["Body"].read()
@@ -150,15 +163,23 @@ def check_refusals(deconfuse: Command, service: serving.Service, monkeypatch: py
     assert (refused.code, key.id in refused.err) == (6, True)
 
 
-def test_a_training_that_failed_says_why(deconfuse: Command, service: serving.Service, user: None) -> None:
-    """The sentence of the service, and the file that names the images."""
+@pytest.mark.parametrize(
+    ("counts", "n_bad", "said"),
+    [
+        ({"leaf": 4}, 0, "at least 2 are needed."),
+        (
+            {"leaf": 4, "sea": 4},
+            3,
+            "the reasons stand in s3://results/out/TrainingManifestWithValidation-rooms-1.json.",
+        ),
+    ],
+)
+def test_a_training_that_failed_says_why(
+    deconfuse: Command, service: serving.Service, user: None, counts: dict[str, int], n_bad: int, said: str
+) -> None:
+    """The sentence of the service, and the file that says what is wrong with which image, where one is at fault."""
     s3, api = service.client("s3"), service.client("rekognition")
-    for bucket in ("photos", "results"):
-        s3.create_bucket(Bucket=bucket)
-    arn = api.create_project(ProjectName="rooms")["ProjectArn"]
-    asked = put_images(s3, {"leaf": 4})
-    output = {"S3Bucket": "results", "S3KeyPrefix": "out"}
-    api.create_project_version(ProjectArn=arn, VersionName="1", OutputConfig=output, **asked)
+    train(s3, api, counts, n_bad=n_bad)
     first = deconfuse("matrix", "--project", "rooms", "--version", "1")
     assert first.code == 4
     while "still training" in (answer := deconfuse("matrix", "--project", "rooms", "--version", "1")).err:
@@ -166,4 +187,32 @@ def test_a_training_that_failed_says_why(deconfuse: Command, service: serving.Se
 
     assert answer.code == 4
     assert "could not be trained: " in answer.err
-    assert "s3://results/out/ManifestSummary-rooms-1.json" in answer.err
+    assert answer.err.endswith(f"{said}\n")
+
+
+@pytest.mark.slow
+def test_images_that_were_not_used_are_told(deconfuse: Command, service: serving.Service, user: None) -> None:
+    """Three objects that are no images, each by its address and with its reason."""
+    s3, api = service.client("s3"), service.client("rekognition")
+    arn = train(s3, api, COUNTS, n_bad=3)
+    waiter = api.get_waiter("project_version_training_completed")
+    waiter.wait(ProjectArn=arn, VersionNames=["1"], WaiterConfig=FAST)
+    found = json.loads(deconfuse("matrix", "--project", "rooms", "--version", "1", "--format", "json").out)
+
+    assert [problem["uri"] for problem in found["problems"]] == [f"s3://photos/bad/{k}.png" for k in range(3)]
+    assert {problem["code"] for problem in found["problems"]} == {"ERROR_INVALID_IMAGE"}
+    assert found["notes"][-1].startswith("3 of 48 images could not be used")
+
+
+@pytest.mark.parametrize("words", [("--project", "rooms", "--version", "1"), ("s3://photos/all.manifest",)])
+def test_a_session_token_that_is_left_over_is_named(
+    deconfuse: Command, user: None, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    """What the service says of it, and what to do, at both doors."""
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "stale")
+    answer = deconfuse("matrix", *words)
+
+    assert answer.code == 6
+    assert "temporary credentials" in answer.err
+    assert "`unset AWS_SESSION_TOKEN`" in answer.err
+    assert "stale" not in answer.err

@@ -235,7 +235,7 @@ def test_without_a_version_the_only_evaluated_one_is_taken(rooms: Cloud) -> None
     with pytest.raises(Invalid, match=r"3 \(TRAINING_COMPLETED\), 2 .*, 1"):
         looked(rooms, version=None)
     rooms.project("empty")
-    with pytest.raises(NotFound, match="version not found: project empty has none. Train one"):
+    with pytest.raises(NotFound, match="version not found: project empty has none"):
         looked(rooms, "empty", None)
     rooms.version("young", "1", "TRAINING_IN_PROGRESS", StatusMessage="42 %")
     with pytest.raises(NotReady, match="42 %"):
@@ -251,7 +251,7 @@ def test_without_a_version_the_only_evaluated_one_is_taken(rooms: Cloud) -> None
         (
             "TRAINING_FAILED",
             {"StatusMessage": "Bad", "ManifestSummary": {"S3Object": {"Bucket": "b", "Name": "m.json"}}},
-            "Bad. What is wrong with which image stands in s3://b/m.json",
+            "Bad. It is not known whether every image could be used: object in S3 not found: s3://b/m.json",
         ),
         ("COPYING_IN_PROGRESS", {}, "still being copied"),
         ("COPYING_FAILED", {"StatusMessage": "no permission"}, "could not be copied: no permission"),
@@ -364,6 +364,7 @@ REFUSALS: list[tuple[str, int, str, type[DeconfuseError], str]] = [
     ("DescribeProjects", 400, "ExpiredTokenException", Denied, "have expired"),
     ("GetObject", 400, "ExpiredToken", Denied, "have expired"),
     ("DescribeProjects", 400, "UnrecognizedClientException", Denied, "AKIDEXAMPLE"),
+    ("DescribeProjects", 400, "UnrecognizedClientException", Denied, "It says: said by AWS. Run `aws configure`"),
     ("GetObject", 403, "InvalidAccessKeyId", Denied, "AKIDEXAMPLE"),
     ("DescribeProjects", 400, "InvalidSignatureException", BadSignature, "said by AWS"),
     ("GetObject", 403, "SignatureDoesNotMatch", BadSignature, "said by AWS"),
@@ -399,6 +400,37 @@ def test_every_refusal_has_its_error_and_its_sentence(
         looked(rooms)
     assert expected in str(error.value)
     assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"])
+@pytest.mark.parametrize(
+    ("operation", "code"), [("DescribeProjects", "UnrecognizedClientException"), ("GetObject", "InvalidToken")]
+)
+def test_a_session_token_that_is_left_over_is_named(
+    rooms: Cloud, monkeypatch: pytest.MonkeyPatch, name: str, operation: str, code: str
+) -> None:
+    """The variable to unset stands in the message, and nothing of what it holds; an empty one is none."""
+    rooms.fault(operation, 403, code, "no temporary credentials here")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    for value in ("stale", ""):
+        monkeypatch.setenv(name, value)
+        with pytest.raises(Denied, match=r"It says: no temporary credentials here\.") as error:
+            looked(rooms, remote=asked(rooms, region=REGION))
+
+        assert (f"`unset {name}`" in str(error.value)) is bool(value)
+        assert "stale" not in str(error.value)
+
+
+def test_a_session_token_is_not_named_where_another_key_is_used(
+    rooms: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A profile that was asked for wins over the environment, token included."""
+    rooms.fault("DescribeProjects", 400, "UnrecognizedClientException")
+    set_user(monkeypatch, tmp_path, credentials="[viewer]\naws_access_key_id = AKID\naws_secret_access_key = s\n")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "stale")
+
+    with pytest.raises(Denied, match=r"'AKID'.*`deconfuse credentials` prints"):
+        looked(rooms, remote=asked(rooms, region=REGION, profile="viewer"))
 
 
 @pytest.mark.slow

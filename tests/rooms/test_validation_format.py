@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
-from deconfuse.errors import Problem
+from deconfuse.errors import BadData, Problem
 from deconfuse.formats.manifest import Entry, ManifestLimits, read_manifest
 from deconfuse.formats.validation import (
     SideCounts,
     content_problems,
     count_side,
+    count_unused,
+    read_validation_manifest,
     too_many_invalid,
     write_manifest_summary,
     write_validation_manifest,
@@ -163,6 +165,80 @@ def test_validation_manifest_can_be_read_again() -> None:
     (entry,) = read_manifest(noted)
 
     assert (entry.labels, entry.problems) == (("cat",), ())
+
+
+def test_problems_are_read_back() -> None:
+    """Wherever they stand on a line, with its number, its address and the side."""
+    line = {"source-ref": "s3://images/a.png", "animal": 1, "animal-metadata": {"type": "x"},
+            "box": {"annotations": [{"left": 1}, {"left": 2}]}}  # fmt: skip
+    uri = "s3://images/a.png"
+    given = [
+        Problem("ERROR_A", "of the line", uri=uri, line=2, split="test"),
+        Problem("WARNING_B", "of the label", "warning", uri, 2, "animal-metadata", "test"),
+        Problem("ERROR_C", "of a box", uri=uri, line=2, at="box/annotations/1", split="test"),
+        Problem("ERROR_D", "no JSON", line=3, split="test"),
+    ]
+    written = write_validation_manifest(lines({"source-ref": "s3://images/b.png"}, line, b"nonsense"), given)
+
+    assert list(read_validation_manifest(written, "test")) == given
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"[]",
+        b'"errors"',
+        b'{"errors": 7, "warnings": {"code": "X"}}',
+        b'{"errors": ["no", {}, {"code": 7}, {"message": "no code"}], "x": {"annotations": 7}}',
+        b'{"errors": [{"code": "X"}',
+        b'{"errors": [{"code": "X"}], "errors": []}',
+        b"\xff\xfe errors",
+    ],
+)
+def test_what_is_no_problem_is_passed_over(line: bytes) -> None:
+    """Lines of any form are there, in files of anybody; the numbers of the others stay."""
+    good = b'{"source-ref": 7, "errors": [{"code": "ERROR_X", "message": null}]}'
+
+    assert list(read_validation_manifest([line, good], "train")) == [Problem("ERROR_X", "", line=2, split="train")]
+
+
+def test_lines_that_are_not_used_are_counted_from_a_summary() -> None:
+    """Bad and ignored ones, of each side."""
+    sides = SideCounts("IMAGE_LEVEL_LABELS", 301, 296, 3, 2, (4, 17, 300)), SideCounts("NOT_DETERMINED", 5, 5, 0, 0, ())
+
+    assert count_unused(write_manifest_summary(*sides)) == {"train": (5, 301), "test": (0, 5)}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"<html>",
+        b"[]",
+        b"{}",
+        b'{"statistics": []}',
+        b'{"statistics": {"training": {}, "testing": {}}}',
+        b'{"statistics": {"training": {"total_json_lines": 1, "valid_json_lines": 1}}}',
+        b'{"statistics": {"training": 1, "testing": 2}}',
+    ]
+    + [
+        b'{"statistics": {"training": {"total_json_lines": %s, "valid_json_lines": %s}, '
+        b'"testing": {"total_json_lines": 0, "valid_json_lines": 0}}}' % pair
+        for pair in [
+            (b'"1"', b"1"),
+            (b"1", b"2"),
+            (b"1", b"-1"),
+            (b"1.5", b"1"),
+            (b"null", b"null"),
+            (b"true", b"true"),
+        ]
+    ],
+)
+def test_what_is_no_manifest_summary_is_said(data: bytes) -> None:
+    """Another file, other keys, numbers that count nothing."""
+    with pytest.raises(BadData, match="it is no manifest summary"):
+        count_unused(data)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@
 
 Whatever keeps a version from being looked at is an error that says so: not there (and what is), still training, failed
 and why, being deleted, no classifier. A snapshot that cannot be read is no error: the summary stands alone, and a note
-says what is missing.
+says what is missing. Images that the training could not use are told as a run tells them.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from __future__ import annotations
 import difflib
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from deconfuse.engine.evaluation import Evaluation, Threshold
 from deconfuse.engine.joining import Part, join, summary_alone
 from deconfuse.engine.remote import Remote
+from deconfuse.engine.unused import Validation, read_unused, unused_text
 from deconfuse.errors import BadData, DeconfuseError, Denied, Invalid, NotFound, NotReady
 from deconfuse.names import Arn, ObjectAddress, ProjectArn, VersionArn, check_name, parse_arn
 
@@ -50,6 +51,7 @@ class Trained:
         arn: of the version.
         summary: where its evaluation summary lies.
         snapshot: where the snapshot of its test images lies; None where the service does not say.
+        validation: where it is said which images could not be used.
     """
 
     project: str
@@ -57,6 +59,7 @@ class Trained:
     arn: str
     summary: ObjectAddress
     snapshot: ObjectAddress | None
+    validation: Validation
 
     @property
     def title(self) -> str:
@@ -87,13 +90,13 @@ def find_trained(remote: Remote, project: str, version: str | None) -> Trained:
         if found is None:
             raise _no_version(remote, arn, _short(project), version)
         described = found
-    return _trained(_short(project), described)
+    return _trained(remote, _short(project), described)
 
 
 def read_trained(
     remote: Remote, found: Trained, *, threshold: Threshold = None, labels: Sequence[str] | None = None
 ) -> Evaluation:
-    """The evaluation of a version that was trained elsewhere.
+    """The evaluation of a version that was trained elsewhere, with the images that its training could not use.
 
     Args:
         remote: where it was found.
@@ -107,6 +110,13 @@ def read_trained(
         BadData: it is no classification model.
         Invalid: an unknown label.
     """
+    evaluation = _evaluation(remote, found, threshold=threshold, labels=labels)
+    notes, problems = read_unused(remote, found.validation)
+    return replace(evaluation, notes=(*evaluation.notes, *notes), problems=(*problems, *evaluation.problems))
+
+
+def _evaluation(remote: Remote, found: Trained, *, threshold: Threshold, labels: Sequence[str] | None) -> Evaluation:
+    """What summary and snapshot give; raises as `read_trained`."""
     name = f"the summary of {found.title} ({found.summary})"
     try:
         summary = remote.read(found.summary, limit=MAX_SUMMARY_BYTES)
@@ -255,7 +265,7 @@ def _instead(name: str, there: Sequence[str], none: str, some: str) -> str:
     return f"{some}: {', '.join(there[:LISTED])}{more}"
 
 
-def _trained(project: str, described: Mapping[str, Any]) -> Trained:
+def _trained(remote: Remote, project: str, described: Mapping[str, Any]) -> Trained:
     """The version of which `described` is said.
 
     Raises:
@@ -266,7 +276,7 @@ def _trained(project: str, described: Mapping[str, Any]) -> Trained:
     version = _short(arn)
     summary = _summary(described)
     if status in _WAITING:
-        raise NotReady(_why_not(project, version, described, summary))
+        raise NotReady(_why_not(remote, project, version, described))
     if described.get("Feature") == "CONTENT_MODERATION":
         raise BadData(f"version {version} of {project} is a moderation adapter: it has no labels to confuse")
     if summary is None:
@@ -274,19 +284,20 @@ def _trained(project: str, described: Mapping[str, Any]) -> Trained:
         raise NotReady(
             f"version {version} of {project} ({status}) has no evaluation" + (f". It says: {said}" if said else "")
         )
-    return Trained(project, version, arn, summary, _snapshot(described))
+    return Trained(project, version, arn, summary, _snapshot(described), _validation(described))
 
 
-def _why_not(project: str, version: str, described: Mapping[str, Any], summary: ObjectAddress | None) -> str:
+def _why_not(remote: Remote, project: str, version: str, described: Mapping[str, Any]) -> str:
     status = str(described["Status"])
+    summary = _summary(described)
     said = str(described.get("StatusMessage") or "").strip()
     text = f"version {version} of {project} {_WAITING[status]}" + (f": {said}" if said else "")
-    bad_lines = _address((described.get("ManifestSummary") or {}).get("S3Object"))
-    if status == "TRAINING_FAILED" and bad_lines is not None:
-        text += f"{'' if text.endswith('.') else '.'} What is wrong with which image stands in {bad_lines}"
-    if status == "DELETING" and summary is not None:
-        text += f"{'' if text.endswith('.') else '.'} Its summary may still be there: deconfuse matrix {summary}"
-    return text
+    more = ""
+    if status == "TRAINING_FAILED":
+        more = unused_text(remote, _validation(described))
+    elif status == "DELETING" and summary is not None:
+        more = f"Its summary may still be there: deconfuse matrix {summary}"
+    return f"{text.rstrip('.')}. {more}" if more else text
 
 
 def _summary(described: Mapping[str, Any]) -> ObjectAddress | None:
@@ -295,8 +306,18 @@ def _summary(described: Mapping[str, Any]) -> ObjectAddress | None:
 
 
 def _snapshot(described: Mapping[str, Any]) -> ObjectAddress | None:
-    output = (described.get("TestingDataResult") or {}).get("Output") or {}
-    assets = output.get("Assets") or [{}]
+    return _manifest((described.get("TestingDataResult") or {}).get("Output") or {})
+
+
+def _validation(described: Mapping[str, Any]) -> Validation:
+    sides = (described.get(f"{side}DataResult") or {} for side in ("Training", "Testing"))
+    train, test = (_manifest(result.get("Validation") or {}) for result in sides)
+    return Validation(_address((described.get("ManifestSummary") or {}).get("S3Object")), train, test)
+
+
+def _manifest(data: Mapping[str, Any]) -> ObjectAddress | None:
+    """The first manifest of `data`, if it has one."""
+    assets = data.get("Assets") or [{}]
     return _address((assets[0].get("GroundTruthManifest") or {}).get("S3Object"))
 
 

@@ -24,12 +24,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from deconfuse.errors import Problem
+from deconfuse.errors import BadData, Problem
 from deconfuse.formats.manifest import AWS_LIMITS, METADATA, Entry, ManifestLimits
-from deconfuse.formats.strict_json import Json, NotJson, parse_object, write
+from deconfuse.formats.strict_json import Json, NotJson, is_integer, parse_object, write
 from deconfuse.names import LOCAL_BUCKET, ObjectAddress, parse_s3
+from deconfuse.tables import Split
 
 UseCase = Literal["IMAGE_LEVEL_LABELS", "OBJECT_LOCALIZATION", "NOT_DETERMINED"]
 
@@ -204,6 +205,64 @@ def write_validation_manifest(lines: Iterable[bytes], problems: Iterable[Problem
             continue
         found = found + of_uri.get(str(line.get("source-ref")), [])
         yield (write(_with_problems(line, found)) if found else raw) + b"\n"
+
+
+def count_unused(data: bytes) -> dict[Split, tuple[int, int]]:
+    """(lines that are not used, all lines) of each side, from a manifest summary, anybody's or ours.
+
+    Raises:
+        BadData: it is none.
+    """
+    try:
+        statistics = parse_object(data)["statistics"]
+        sides: dict[Split, Any] = {"train": statistics["training"], "test": statistics["testing"]}
+        counts = {side: (said["total_json_lines"], said["valid_json_lines"]) for side, said in sides.items()}
+    except (NotJson, KeyError, TypeError) as error:
+        raise BadData(f"it is no manifest summary ({error})") from None
+    if not all(is_integer(total) and is_integer(valid) and 0 <= valid <= total for total, valid in counts.values()):
+        raise BadData("it is no manifest summary (its lines are not counted)")
+    return {side: (total - valid, total) for side, (total, valid) in counts.items()}
+
+
+def read_validation_manifest(lines: Iterable[bytes], split: Split) -> Iterator[Problem]:
+    """What a manifest with validation of this side says is wrong with its lines, in order.
+
+    A line counts from 1 in this file. What has another form than `write_validation_manifest` and AWS give it is passed
+    over.
+    """
+    for number, raw in enumerate(lines, start=1):
+        if b'"errors"' not in raw and b'"warnings"' not in raw:
+            continue
+        try:
+            line = parse_object(raw)
+        except NotJson:
+            continue
+        uri = line.get("source-ref")
+        for at, place in _places(line):
+            for code, message, level in _noted(place):
+                yield Problem(code, message, level, uri if isinstance(uri, str) else None, number, at, split)
+
+
+def _places(line: dict[str, Json]) -> Iterator[tuple[str, dict[str, Json]]]:
+    """Every object of a line that problems can stand in, with its name as `Problem.at`."""
+    yield "", line
+    for key, value in line.items():
+        if isinstance(value, dict):
+            yield key, value
+            boxes = value.get("annotations")
+            for index, box in enumerate(boxes if isinstance(boxes, list) else ()):
+                if isinstance(box, dict):
+                    yield f"{key}/annotations/{index}", box
+
+
+def _noted(place: dict[str, Json]) -> Iterator[tuple[str, str, Literal["error", "warning"]]]:
+    """(code, message, level) of what stands in one object."""
+    levels: tuple[tuple[str, Literal["error", "warning"]], ...] = (("errors", "error"), ("warnings", "warning"))
+    for key, level in levels:
+        noted = place.get(key)
+        for problem in noted if isinstance(noted, list) else ():
+            if isinstance(problem, dict) and isinstance(problem.get("code"), str):
+                yield problem["code"], str(problem.get("message") or ""), level
 
 
 def _with_problems(line: dict[str, Json], problems: Iterable[Problem]) -> dict[str, Json]:
