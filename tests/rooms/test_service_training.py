@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from deconfuse.engine.jobs import Heart
-from deconfuse.errors import Stale, Unavailable
+from deconfuse.errors import Denied, Stale, Unavailable
 from deconfuse.formats.evaluation import read_summary
 from deconfuse.formats.predictions import read_predictions
 from deconfuse.names import ObjectAddress
@@ -69,6 +69,26 @@ def trained(house: House, **options: Any) -> versions.VersionView:
     version = create(house, a_shop(house), **options)
     perform_all(house)
     return view_of(house, version)
+
+
+class _Wrapped:
+    """A store that another one stands behind."""
+
+    def __init__(self, objects: Any) -> None:
+        self.objects = objects
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.objects, name)
+
+
+class Guarded(_Wrapped):
+    """A store that refuses to give JPEG images."""
+
+    def get(self, bucket: str, key: str, *args: Any, **options: Any) -> Any:
+        """Get anything else."""
+        if key.endswith(".jpg"):
+            raise Denied(f"the store refuses s3://{bucket}/{key}")
+        return self.objects.get(bucket, key, *args, **options)
 
 
 def bare(house: House, name: str = "shop") -> registry.Project:
@@ -373,7 +393,7 @@ UNTRAINABLE: dict[str, tuple[Callable[[House], list[bytes]], str]] = {
     ),
     "no image is there": (
         lambda house: [manifest_line(f"{n}.jpg", ("leaf" if n % 2 else "sun",)) for n in range(9)],
-        "9 of 9 training lines cannot be used",
+        "No training image can be read, such as s3://photos/0.jpg (key not found: 0.jpg)",
     ),
     "nothing is labelled": (
         lambda house: [manifest_line(f"{n}.jpg", ()) for n in range(9)],
@@ -424,6 +444,97 @@ def test_test_images_of_other_labels_are_refused(house: House) -> None:
     train = put_images(house, {"leaf": 4, "sun": 4, "sea": 4})
     version = on_manifests(house, train, put_images(house, {"apple": 4}, start=50))
     assert "at least half are needed" in failed(house, version).message
+
+
+def codes_in_summary(house: House) -> dict[str, list[str]]:
+    """The codes in the manifest summary: of the training lines, of the test lines, and of both."""
+    told = json.loads(content(house, RESULTS, "out/ManifestSummary-shop-1.json"))
+    errors = {side: told["statistics"][side]["errors"] for side in ("training", "testing")} | {"both": told["errors"]}
+    return {side: [error["code"] for error in found] for side, found in errors.items() if found}
+
+
+TOO_MANY_INVALID = "ERROR_TOO_MANY_INVALID_ROWS_IN_MANIFEST"
+
+
+@pytest.mark.parametrize("has_datasets", [False, True])
+@pytest.mark.parametrize("counts", [{"leaf": 1, "sun": 1}, {"leaf": 2, "sea": 1, "sun": 1}])
+def test_a_split_that_leaves_too_few_test_images(house: House, counts: dict[str, int], has_datasets: bool) -> None:
+    """Less than half of the labels would be tested: AWS's code, and what helps; no summary without a matrix."""
+    if has_datasets:
+        version = create(house, a_shop(house, train=counts, test={}))
+    else:
+        version = on_manifests(house, put_images(house, counts))
+    view = failed(house, version)
+
+    assert f"of the {len(counts)} training labels; at least half are needed" in view.message
+    assert "two images" in view.message
+    assert codes_in_summary(house) == {"both": ["ERROR_INSUFFICIENT_IMAGES_PER_LABEL_FOR_AUTOSPLIT"]}
+    assert view.outcome.manifest_summary is not None
+
+
+@pytest.mark.parametrize("counts", [{"leaf": 2, "sun": 2}, {"leaf": 2, "sun": 1}])
+def test_two_images_of_half_of_the_labels_are_enough(house: House, counts: dict[str, int]) -> None:
+    """One of two trains and one tests, wherever their hashes would put them."""
+    version = on_manifests(house, put_images(house, counts))
+    perform_all(house)
+    view = view_of(house, version)
+
+    assert view.version.status == "TRAINING_COMPLETED"
+    assert view.outcome.n_testing == sum(count == 2 for count in counts.values())
+
+
+@pytest.mark.parametrize("bucket", ["nobodys", OWN_BUCKET])
+@pytest.mark.parametrize("side", ["training", "testing"])
+def test_images_in_a_bucket_that_is_not_there(house: House, side: str, bucket: str) -> None:
+    """The bucket is named, and the side it belongs to; lines are told of as always."""
+    good = put_images(house, {"leaf": 4, "sun": 4})
+    gone = [manifest_line(f"{n}.jpg", ("leaf" if n % 2 else "sun",), bucket=bucket) for n in range(4)]
+    view = failed(house, on_manifests(house, *((gone, good) if side == "training" else (good, gone))))
+
+    assert f"bucket not found: {bucket}" in view.message
+    assert codes_in_summary(house)[side][:2] == ["ERROR_INVALID_PERMISSIONS_IMAGES_S3_BUCKET", TOO_MANY_INVALID]
+    manifest = f"out/{side.capitalize()}ManifestWithValidation-shop-1.json"
+    assert content(house, RESULTS, manifest).count(b"ERROR_INVALID_IMAGE") == 4
+
+
+def test_images_that_may_not_be_read(house: House) -> None:
+    """A store that refuses every image of the bucket, whether it is there or not."""
+    version = on_manifests(house, put_images(house, {"leaf": 4, "sun": 4}))
+    view = failed(replace(house, objects=Guarded(house.objects)), version)
+
+    assert "the store refuses s3://photos/leaf/0.jpg" in view.message
+    assert codes_in_summary(house)["training"][:2] == ["ERROR_INVALID_PERMISSIONS_IMAGES_S3_BUCKET", TOO_MANY_INVALID]
+
+
+def test_a_bucket_of_which_one_image_may_not_be_read(house: House) -> None:
+    """The others are not there, which shows that the bucket can be read: the keys are wrong."""
+    lines = [manifest_line(key, (key[:4],)) for key in ("leaf/0.jpg", "leaf/1.png", "suns/2.png")]
+    make_bucket(house, PHOTOS)
+    view = failed(replace(house, objects=Guarded(house.objects)), on_manifests(house, lines))
+
+    assert "s3://photos/leaf/1.png (key not found: leaf/1.png)" in view.message
+    assert codes_in_summary(house)["training"][0] == "ERROR_FAILED_IMAGES_S3_COPY"
+
+
+def test_a_side_of_which_no_image_is_there(house: House) -> None:
+    """The bucket can be read, and has none of them; one that is there makes it a matter of single lines."""
+    missing = [manifest_line(f"{n}.jpg", ("leaf" if n % 2 else "sun",)) for n in range(4)]
+    failed(house, on_manifests(house, put_images(house, {"leaf": 4, "sun": 4}), missing))
+    assert codes_in_summary(house)["testing"] == ["ERROR_FAILED_IMAGES_S3_COPY", TOO_MANY_INVALID]
+
+    other = projects.create_project(house, "other")
+    a_filled_dataset(house, other, "train", [*missing, *put_images(house, {"leaf": 1})])
+    version = create(house, other, output=(RESULTS, "more"))
+    perform_all(house)
+    assert view_of(house, version).message.startswith("4 of 5 training lines cannot be used")
+
+
+def test_images_that_are_there_and_are_none(house: House) -> None:
+    """What was read and cannot be decoded was not lost on its way."""
+    for n in range(4):
+        house.objects.put(make_bucket(house, PHOTOS), f"{n}.jpg", b"no image at all")
+    lines = [manifest_line(f"{n}.jpg", ("leaf" if n % 2 else "sun",)) for n in range(4)]
+    assert "4 of 4 training lines cannot be used" in failed(house, on_manifests(house, lines)).message
 
 
 @pytest.mark.parametrize(
@@ -530,16 +641,6 @@ def test_a_bucket_that_goes_during_the_training(house: House) -> None:
 
 
 # Killed, and taken up again
-
-
-class _Wrapped:
-    """A store that another one stands behind."""
-
-    def __init__(self, objects: Any) -> None:
-        self.objects = objects
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.objects, name)
 
 
 class _Killed(BaseException):

@@ -259,6 +259,20 @@ def test_labels_of_both_sides(arguments: tuple[list[str], list[str] | None], cod
     assert [problem.code for problem in content_problems(*arguments)] == codes
 
 
+@pytest.mark.parametrize(
+    ("arguments", "codes"),
+    [
+        ((["a", "b"], ["a"]), []),
+        ((["a", "b"], []), ["ERROR_INSUFFICIENT_IMAGES_PER_LABEL_FOR_AUTOSPLIT"]),
+        ((["a", "b", "c"], ["a"]), ["ERROR_INSUFFICIENT_IMAGES_PER_LABEL_FOR_AUTOSPLIT"]),
+        (([], []), ["ERROR_MANIFEST_TOO_FEW_LABELS"]),
+    ],
+)
+def test_labels_of_a_side_that_was_chosen(arguments: tuple[list[str], list[str]], codes: list[str]) -> None:
+    """The same half as of a test set that is given, under the code of a split."""
+    assert [problem.code for problem in content_problems(*arguments, is_chosen=True)] == codes
+
+
 def test_content_as_a_whole() -> None:
     """Too many bad lines and more than one bucket stop a training; ignored lines do not count."""
     training = SideCounts("IMAGE_LEVEL_LABELS", 20, 7, 3, 10, (1, 2, 3))

@@ -63,7 +63,9 @@ class Intake:
         limits: the rules for the image at an address: AWS's for images of a manifest, wider ones for all others.
         root: the folder to which addresses other than s3://… are relative; None for a manifest.
         buckets: the directory of each bucket, those given and the one of `--test`.
-        errors: why the data as a whole is refused, as far as it shows before an image was looked at.
+        errors: why the data as a whole is refused, as far as only its reader can tell; asked when every image was
+            fetched.
+        needs_test: whether it is refused where hashes leave no test image to more than half of the labels, as AWS does.
     """
 
     kind: Kind
@@ -74,7 +76,8 @@ class Intake:
     limits: Callable[[str], Limits]
     root: Path | None
     buckets: Mapping[str, Path]
-    errors: tuple[Problem, ...] = ()
+    errors: Callable[[], tuple[Problem, ...]] = tuple
+    needs_test: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,8 +75,9 @@ def train(
         progress: told what is done.
 
     Raises:
-        Untrainable: fewer than two labels, nothing usable, more than 20 % unusable, or a test set whose labels are
-            not those of the training images; with every problem found. The validation files are in the sink by then.
+        Untrainable: fewer than two labels, nothing usable, more than 20 % unusable, a test set whose labels are not
+            those of the training images, or what `intake` refuses; with every problem found. The validation files are
+            in the sink by then.
         NotBuilt: the images carry boxes only.
         LimitExceeded: more labels than a confusion matrix holds; no image was read.
     """
@@ -220,12 +221,13 @@ def content_errors(
     labels = {side: {label for s in samples if s.split == side for label in s.labels} for side in entries}
     found = content_problems(
         labels["train"],
-        labels["test"] if is_divided and entries["test"] else None,
+        labels["test"] if (entries["test"] if is_divided else intake.needs_test) else None,
+        is_chosen=not is_divided,
         training=artefacts.count_entries(entries["train"], samples),
         testing=artefacts.count_entries(entries["test"], samples),
         limits=limits if intake.kind == "manifest" else replace(limits, max_labels=0),
     )
-    return (*intake.errors, *found)
+    return (*intake.errors(), *found)
 
 
 def learn(

@@ -37,7 +37,10 @@ UseCase = Literal["IMAGE_LEVEL_LABELS", "OBJECT_LOCALIZATION", "NOT_DETERMINED"]
 MIN_LABELS = 2
 """Labels that image classification needs. One of AWS's pages says 1; its limits page and its other pages say 2."""
 MIN_OVERLAP = 0.5
-"""Share of the training labels that the test set must have, below which AWS refuses to train."""
+"""Share of the training labels that the test set must have, below which AWS refuses to train.
+
+AWS refuses to split where labels have too few images, and leaves open how many: the same share decides here.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,7 @@ def content_problems(
     training_labels: Collection[str],
     testing_labels: Collection[str] | None,
     *,
+    is_chosen: bool = False,
     training: SideCounts | None = None,
     testing: SideCounts | None = None,
     uris: Iterable[str] = (),
@@ -113,7 +117,8 @@ def content_problems(
 
     Args:
         training_labels: labels of the usable training images.
-        testing_labels: those of the usable test images; None where there is no test set of its own.
+        testing_labels: those of the usable test images; None where there need not be any.
+        is_chosen: whether the test images were chosen among the training images, and not given.
         training: counts of the training lines, for the 20 % rule.
         testing: counts of the test lines.
         uris: addresses of all images; those that are s3:// must be in one bucket.
@@ -139,7 +144,11 @@ def content_problems(
         shared = len(set(training_labels) & set(testing_labels))
         if shared / n_labels < MIN_OVERLAP:
             why = f"the test images have {shared:,} of the {n_labels:,} training labels; at least half are needed"
-            problems.append(Problem("ERROR_INSUFFICIENT_LABEL_OVERLAP", why))
+            code = "ERROR_INSUFFICIENT_LABEL_OVERLAP"
+            if is_chosen:
+                why += ", and a label needs two images, for one of them trains; add images, or give test images"
+                code = "ERROR_INSUFFICIENT_IMAGES_PER_LABEL_FOR_AUTOSPLIT"
+            problems.append(Problem(code, why))
     buckets = sorted({parse_s3(uri).bucket for uri in uris if uri.startswith("s3://")})
     if len(buckets) > 1:
         why = f"the images are in {len(buckets)} buckets ({', '.join(buckets[:5])}); they must be in one"

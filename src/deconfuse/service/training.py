@@ -14,6 +14,7 @@ import contextlib
 import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import IO, Any, Literal
 
@@ -69,6 +70,8 @@ WAIT_SECONDS = 120.0
 
 SHARES = {"reading images": (0.0, 80.0), "fitting": (80.0, 92.0), "evaluating": (92.0, 100.0)}
 """From where to where, in percent of its time, each step of `pipeline.train` takes a training."""
+
+NO_BUCKET = "ERROR_INVALID_PERMISSIONS_IMAGES_S3_BUCKET"
 
 Ended = Literal["TRAINING_COMPLETED", "TRAINING_FAILED"]
 
@@ -226,13 +229,14 @@ def read_lines(house: House, version: Version, *, is_divided: bool) -> Intake:
     entries = _entries(house, version, "train", is_divided=is_divided)
     if is_divided:
         entries += _entries(house, version, "test", is_divided=True)
-    errors = [problem for side in ("train", "test") for problem in _buckets_problem(entries, side)]
     limits = house.limits.images
+    lost: dict[str, Problem] = {}
 
     def fetch(uri: str) -> bytes:
         try:
             return read_image(house, parse_s3(uri))
         except (NotFound, Denied, Invalid) as error:
+            lost[uri] = _loss(uri, error)
             raise BadImage(f"the image cannot be read: {error}") from error
 
     return Intake(
@@ -244,7 +248,8 @@ def read_lines(house: House, version: Version, *, is_divided: bool) -> Intake:
         limits=lambda uri: limits,
         root=None,
         buckets={},
-        errors=tuple(errors),
+        errors=lambda: tuple(_problems_of_sides(entries, lost)),
+        needs_test=True,
     )
 
 
@@ -314,17 +319,29 @@ def _entries(house: House, version: Version, side: Split, *, is_divided: bool) -
     return entries
 
 
-def _buckets_problem(entries: Iterable[Entry], side: str) -> list[Problem]:
-    """What is wrong where the images of one side lie in several buckets."""
-    buckets = sorted(
-        {parse_s3(entry.uri).bucket for entry in entries if entry.uri and (entry.split or "train") == side}
-    )
-    if len(buckets) < 2:
-        return []
-    named = ", ".join(buckets[:5])
-    why = f"the {'training' if side == 'train' else 'test'} images are in {len(buckets)} buckets ({named})"
-    split: Split = "train" if side == "train" else "test"
-    return [Problem("ERROR_IMAGES_IN_MULTIPLE_S3_BUCKETS", f"{why}; they must be in one", split=split)]
+def _problems_of_sides(entries: Iterable[Entry], lost: Mapping[str, Problem]) -> Iterator[Problem]:
+    """What is wrong where the images of one side lie in several buckets, or where each of them is `lost`."""
+    sides: tuple[tuple[Split, str], ...] = (("train", "training"), ("test", "test"))
+    for side, called in sides:
+        mine = [entry for entry in entries if entry.uri and (entry.split or "train") == side]
+        buckets = sorted({parse_s3(entry.uri).bucket for entry in mine if entry.uri})
+        if len(buckets) > 1:
+            why = f"the {called} images are in {len(buckets)} buckets ({', '.join(buckets[:5])}); they must be in one"
+            yield Problem("ERROR_IMAGES_IN_MULTIPLE_S3_BUCKETS", why, split=side)
+        wanted = [entry.uri for entry in mine if entry.uri and entry.is_usable]
+        if wanted and all(uri in lost for uri in wanted):
+            # An image that is lost for another reason than its bucket shows that the bucket can be read.
+            loss = max((lost[uri] for uri in wanted), key=lambda loss: loss.code != NO_BUCKET)
+            yield replace(loss, message=f"no {called} image can be read, such as {loss.message}", split=side)
+
+
+def _loss(uri: str, error: DeconfuseError) -> Problem:
+    """Why an image cannot be read, under the code for a side of which no image can be."""
+    why = error.__cause__ or error  # the store's own error knows whether the bucket is to blame
+    if isinstance(why, Denied) or (isinstance(why, NotFound) and why.kind == "bucket"):
+        remedy = "the bucket must be there, and the service's key at the store needs s3:GetObject for it"
+        return Problem(NO_BUCKET, f"{uri} ({why}); {remedy}")
+    return Problem("ERROR_FAILED_IMAGES_S3_COPY", f"{uri} ({why}); put the images where the lines name them")
 
 
 def _forget_lines(house: House, version: Version) -> None:
