@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,18 @@ def test_untrainable_data_leaves_its_validation_files(tmp_path: Path) -> None:
     assert not sink.is_finished
     assert b"ERROR_INVALID_IMAGE" in b"".join(sink.files.values())
     assert "ERROR_INVALID_IMAGE" in [problem.code for problem in stopped.value.problems]
+
+
+def test_an_image_of_each_label_trains_where_nobody_needs_tests(tmp_path: Path) -> None:
+    """None of them can be spared for the test; whoever hands in the images says whether there must be one."""
+    intake = open_images(label_folder(tmp_path / "fruit", {"apple": 1, "leaf": 1}))
+    assert trained(intake, MemorySink(), tmp_path / "cache").is_finished
+
+    sink = MemorySink()
+    with pytest.raises(Untrainable, match="0 of the 2 training labels") as stopped:
+        trained(replace(intake, needs_test=True), sink, tmp_path / "cache")
+    assert stopped.value.code == "ERROR_INSUFFICIENT_IMAGES_PER_LABEL_FOR_AUTOSPLIT"
+    assert sorted(sink.files) == [f"{name}-fruit-1.json" for name in VALIDATION]
 
 
 def test_too_many_labels_stop_before_an_image_is_read(tmp_path: Path) -> None:

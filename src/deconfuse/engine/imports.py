@@ -65,7 +65,7 @@ class Intake:
         buckets: the directory of each bucket, those given and the one of `--test`.
         errors: why the data as a whole is refused, as far as only its reader can tell; asked when every image was
             fetched.
-        needs_test: whether it is refused where hashes leave no test image to more than half of the labels, as AWS does.
+        needs_test: whether it is refused too where hashes leave no test image to more than half of the labels.
     """
 
     kind: Kind
