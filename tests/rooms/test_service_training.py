@@ -332,7 +332,9 @@ def test_bad_images_are_told_line_by_line(house: House) -> None:
 
     told = [json.loads(line) for line in content(house, RESULTS, f"out/{VALIDATION}").splitlines()]
     wrong = {line["source-ref"].rpartition("/")[2]: line["errors"][0]["code"] for line in told if "errors" in line}
-    assert view_of(house, version).version.status == "TRAINING_COMPLETED"
+    view = view_of(house, version)
+    said = f"4 of 32 images are not used; s3://{RESULTS}/out/{VALIDATION} says why."
+    assert (view.version.status, view.message) == ("TRAINING_COMPLETED", f"The model is ready to run. {said}")
     assert wrong == dict.fromkeys((*bad, "missing.jpg"), "ERROR_INVALID_IMAGE")
     summary = json.loads(content(house, RESULTS, "out/ManifestSummary-shop-1.json"))["statistics"]["training"]
     assert (summary["valid_json_lines"], summary["invalid_json_lines"]) == (24, 4)

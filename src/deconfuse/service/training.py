@@ -38,6 +38,7 @@ from deconfuse.errors import (
 )
 from deconfuse.formats.evaluation import EvaluationSummary, read_summary
 from deconfuse.formats.manifest import Entry, read_manifest
+from deconfuse.formats.validation import count_unused
 from deconfuse.names import ObjectAddress, parse_s3
 from deconfuse.service.house import House
 from deconfuse.service.lines import longest_line, plain
@@ -93,9 +94,9 @@ def perform_train(house: House, job: Job, heart: Heart) -> None:
     intake = read_lines(house, version, is_divided=_is_divided(version, job))
     sink = _Sink(house, version, heart)
     becomes: Ended = "TRAINING_COMPLETED"
-    message = READY
     try:
         train(house, version, intake, sink, heart)
+        message = f"{READY}{sink.unused_text()}"
     except Untrainable as error:
         becomes, message = "TRAINING_FAILED", sentence(error.why)
     except NotBuilt as error:
@@ -356,6 +357,7 @@ class _Sink:
 
     Attributes:
         summary: the evaluation summary, once it was put.
+        unused: of each side (lines that are not used, all lines), once they were counted.
     """
 
     def __init__(self, house: House, version: Version, heart: Heart) -> None:
@@ -365,6 +367,7 @@ class _Sink:
         self._sink = ObjectSink(house.objects, placements(version))
         self._put: set[str] = set()
         self.summary: EvaluationSummary | None = None
+        self.unused: Mapping[Split, tuple[int, int]] = {}
 
     def put(self, name: str, data: bytes | Iterable[bytes]) -> None:
         """Put an artefact.
@@ -375,13 +378,27 @@ class _Sink:
         """
         with self._house.database.write() as rows:
             self._heart.guard(rows)
-        if name == output_files(self._version)["summary"][0] and isinstance(data, bytes):
+        files = output_files(self._version)
+        if name == files["summary"][0] and isinstance(data, bytes):
             self.summary = read_summary(data)
+        elif name == files["manifest_summary"][0] and isinstance(data, bytes):
+            self.unused = count_unused(data)
         try:
             self._sink.put(name, data)
         except (NotFound, Denied, Invalid) as error:
             raise cannot_write(self._version.output_bucket, error) from error
         self._put.add(name)
+
+    def unused_text(self) -> str:
+        """A sentence about the images that are not used, for the version's user; empty where all are."""
+        n_unused = sum(counts[0] for counts in self.unused.values())
+        n_images = sum(counts[1] for counts in self.unused.values())
+        if not n_unused:
+            return ""
+        files = output_files(self._version)
+        fields: dict[Split, str] = {"train": "training_validation", "test": "testing_validation"}
+        places = " and ".join(str(files[fields[side]][1]) for side, counts in self.unused.items() if counts[0])
+        return f" {n_unused:,} of {n_images:,} images are not used; {places} says why."
 
     def finish(self) -> None:
         """The artefacts become visible with the version's row."""
