@@ -230,6 +230,66 @@ def test_a_manifest_that_cannot_be_used(house: House, lines: list[bytes], limits
     assert describe_dataset(house, again).stats.n_entries == 1
 
 
+BAD_LINES = [b"{nonsense", b"", NO_LINE, b'{"source-ref":"photos/1.jpg"}', PETS[0], PETS[1]]
+
+
+def test_lines_that_are_left_out_are_told(house: House) -> None:
+    """How many, and why the first of them; the sentence begins with AWS's, whose clients know it."""
+    lines = [BAD_LINES[0], *(image_line(f"{n}.jpg", "cat", "dog") for n in range(30)), *BAD_LINES[1:5], b""]
+    arn = a_dataset_of(house, a_project(house), lines)
+
+    made = describe_dataset(house, arn)
+    assert (made.status, made.code, made.stats.n_entries) == ("CREATE_COMPLETE", "SUCCESS", 30)
+    start, _, told = made.message.partition(" 5 lines were left out: ")
+    assert start == "The dataset was successfully created from the manifest file."
+    repeats, first, *more = told.split("; ")
+    assert repeats == "1 for an image that is on an earlier line"
+    assert first.startswith("line 1: the line cannot be read: it is not JSON")
+    assert more == [
+        "line 32: the line is blank",
+        'line 33: the line has no "source-ref"',
+        "line 34: \"source-ref\" is 'photos/1.jpg', not of the form s3://bucket/key.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ([b"{"], "1 line was left out: line 21: the line cannot be read"),
+        ([image_line("3.jpg")], "1 line was left out: 1 for an image that is on an earlier line."),
+        ([b'{"a":' * 4000 + b"1" + b"}" * 4000], "nested too deeply."),
+        ([b'{"' + b"k" * 40_000 + b'":1,"' + b"k" * 40_000 + b'":1}'], "kkk…."),
+        ([NO_LINE] * 5, 'line 25: the line has no "source-ref".'),
+    ],
+)
+def test_what_is_told_of_a_line_that_is_left_out(house: House, lines: list[bytes], words: str) -> None:
+    """One is one; what somebody wrote into a line never makes the sentence long."""
+    arn = a_dataset_of(house, a_project(house), [*(image_line(f"{n}.jpg", "cat") for n in range(20)), *lines])
+
+    made = describe_dataset(house, arn)
+    assert (made.status, made.stats.n_entries) == ("CREATE_COMPLETE", 20)
+    assert words in made.message
+    assert len(made.message) < 1500
+
+
+def test_a_manifest_with_too_many_bad_lines_names_the_first(house: House) -> None:
+    """With their reasons, and the others by their number."""
+    said = failed(house, a_dataset_of(house, a_project(house), [*PETS, *[NO_LINE] * 100, *PETS]))
+
+    assert said.startswith("110 of 120 lines cannot be kept, and up to 20 % may be so: 10 for an image that is on an ")
+    assert said.count('the line has no "source-ref"') == 5
+    assert said.endswith('; line 15: the line has no "source-ref"; and 95 more.')
+
+
+def test_an_update_tells_which_lines_it_left_out(house: House) -> None:
+    """As a manifest does; one that repeats an image has its number too."""
+    arn = a_dataset_of(house, a_project(house), PETS)
+    update_entries(house, arn, b"\n".join([*PETS, PETS[3], b"{}"]))
+
+    told = '2 lines were left out: line 11: the image is on an earlier line; line 12: the line has no "source-ref".'
+    assert describe_dataset(house, arn).message == f"The dataset was successfully updated. {told}"
+
+
 def test_a_manifest_that_is_gone_when_it_is_read(house: House) -> None:
     """Between the request and the work it was removed: CREATE_FAILED, by name."""
     project = a_project(house)

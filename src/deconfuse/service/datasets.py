@@ -235,7 +235,7 @@ def _judged(judge: Judge, changes: bytes) -> Sequence[EntryRow]:
     pieces = (changes[start : start + CHUNK_BYTES] for start in range(0, len(changes), CHUNK_BYTES))
     for entry in judge.judged(lines_of(pieces, longest_bytes=longest_line(judge.limits))):
         if kept.setdefault(entry.source_ref, entry) is not entry:
-            judge.n_dropped += 1
+            judge.drop_repeat()
     judge.check_whole()
     return tuple(kept.values())
 
@@ -256,7 +256,7 @@ def _put(house: House, rows: Rows, number: int, entries: Sequence[EntryRow], jud
         was="UPDATE_IN_PROGRESS",
         becomes="UPDATE_COMPLETE",
         now_ms=house.now_ms,
-        message=UPDATED,
+        message=judge.told(UPDATED),
         stats=stats,
     )
 

@@ -7,11 +7,11 @@ with it: in the metadata that is wrong, or else on the line. Warnings are for tr
 earlier judging noted on a line, here or in a training's validation manifest, is taken off first, so that a line can be
 listed, mended and given back. Where nothing has to be noted inside a line, the rest of it stays byte for byte.
 
-Some lines cannot be kept at all (`DROPPED`): nobody could ask for them. They are left out, and nothing tells of them
-until they are more than a fifth.
+Some lines cannot be kept at all (`DROPPED`): nobody could ask for them. They are left out; how many, and why the first
+of them, is told with the status. More than a fifth of them fail the dataset.
 
-Sources: developer guide, "Debugging datasets": terminal content errors are removed without a word, too many of them
-fail the dataset; "Non-terminal dataset errors". How many are too many is not said; 20 % are in a training.
+Sources: developer guide, "Debugging datasets": terminal content errors are removed, and AWS tells of them nowhere, too
+many of them fail the dataset; "Non-terminal dataset errors". How many are too many is not said; 20 % are in a training.
 """
 
 from __future__ import annotations
@@ -36,6 +36,12 @@ DROPPED = frozenset(
 )
 """A line with one of these is left out."""
 
+MOST_TOLD = 5
+"""So many lines that were left out are told with their reason,"""
+
+LONGEST_REASON = 200
+"""each in so many characters."""
+
 _BLANKS = b" \t\r\n"
 _MARK = b"\xef\xbb\xbf"
 _LABELED = b',"cl-metadata":{"is_labeled":true}}'
@@ -52,7 +58,7 @@ class Judge:
 
     Attributes:
         n_lines: lines so far, blank ones included except at the end.
-        n_dropped: those of them that were left out; whoever finds that a line repeats an image adds it here.
+        n_dropped: those of them that were left out.
         bucket: where their images are; None before the first line that is kept.
         limits: those of the dataset.
     """
@@ -64,6 +70,8 @@ class Judge:
         self.bucket: str | None = None
         self.limits = limits
         self._is_json = False
+        self._reasons: list[str] = []
+        self._n_repeats = 0
 
     def judged(self, lines: Iterable[bytes]) -> Iterator[EntryRow]:
         """The lines that are kept, as they are to be stored.
@@ -78,14 +86,41 @@ class Judge:
                 n_blank += 1
                 continue
             self.n_lines += n_blank + 1
-            self.n_dropped += n_blank
-            n_blank = 0
             check_size(self.n_lines, self.limits)
+            for number in range(self.n_lines - n_blank, self.n_lines):
+                self._drop(number, "the line is blank")
+            n_blank = 0
             entry = self._judge(raw)
-            if entry is None:
-                self.n_dropped += 1
-                continue
-            yield entry
+            if entry is not None:
+                yield entry
+
+    def drop_repeat(self) -> None:
+        """Leave out the line that was judged last: an earlier one is for the same image."""
+        self._drop(self.n_lines, "the image is on an earlier line")
+
+    def drop_repeats(self, n_lines: int) -> None:
+        """Leave out so many more lines, whose numbers are not known: earlier ones are for the same images."""
+        self.n_dropped += n_lines
+        self._n_repeats += n_lines
+
+    def _drop(self, number: int, why: str) -> None:
+        self.n_dropped += 1
+        if len(self._reasons) < MOST_TOLD:
+            shown = why if len(why) <= LONGEST_REASON else why[:LONGEST_REASON] + "…"
+            self._reasons.append(f"line {number:,}: {shown}")
+
+    def told(self, message: str) -> str:
+        """`message`, with a second sentence about the lines that were left out, if there are any."""
+        if not self.n_dropped:
+            return message
+        lines = "1 line was" if self.n_dropped == 1 else f"{self.n_dropped:,} lines were"
+        return f"{message} {lines} left out: {self._why()}."
+
+    def _why(self) -> str:
+        """Why lines were left out: those that repeat an image by their number, of the others the first ones."""
+        n_more = self.n_dropped - self._n_repeats - len(self._reasons)
+        repeats = [f"{self._n_repeats:,} for an image that is on an earlier line"] if self._n_repeats else []
+        return "; ".join([*repeats, *self._reasons, *([f"and {n_more:,} more"] if n_more else [])])
 
     def check_whole(self) -> None:
         """Look at the file as a whole, after its last line.
@@ -101,10 +136,8 @@ class Judge:
             why = f"these are no JSON Lines: one JSON object in UTF-8 a line{length} is needed"
             raise BadManifest(None, why, code="ERROR_MANIFEST_INACCESSIBLE_OR_UNSUPPORTED_FORMAT")
         if too_many_invalid(self.n_dropped, self.n_lines):
-            why = (
-                f"{self.n_dropped:,} of {self.n_lines:,} lines cannot be kept; up to 20 % may be so. They are no JSON, "
-                "too long, without a source-ref of the form s3://bucket/key, or for an image that came before"
-            )
+            share = f"{self.n_dropped:,} of {self.n_lines:,} lines"
+            why = f"{share} cannot be kept, and up to 20 % may be so: {self._why()}"
             raise BadManifest(None, why, code="ERROR_TOO_MANY_RECORDS_IN_ERROR")
 
     def _judge(self, raw: bytes) -> EntryRow | None:
@@ -115,10 +148,12 @@ class Judge:
             codes = {problem.code for problem in errors}
             self._is_json = self._is_json or not codes & {"ERROR_INVALID_JSON_LINE", "ERROR_LINE_TOO_LONG"}
             if found.uri is None or codes & DROPPED:
+                self._drop(self.n_lines, errors[0].message)
                 return None
             labels = tuple(dict.fromkeys(found.labels + found.boxed))
             told = _told(line, is_labeled=bool(labels), errors=errors)
         except RecursionError:  # a writer gives up at less depth than a reader
+            self._drop(self.n_lines, "the line is nested too deeply")
             return None
         self._check_bucket(found.uri)
         return EntryRow(found.uri, told, labels, frozenset(found.boxed), has_errors=bool(errors))

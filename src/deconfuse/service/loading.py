@@ -155,11 +155,11 @@ def _load(house: House, job: Job, heart: Heart) -> str:
         n_added = registry.load_entries(
             house.database, job.subject_id, entries, guard=heart.guard, put=registry.add_entries
         )
-    judge.n_dropped = judge.n_lines - n_added  # now also those that repeat an image
+    judge.drop_repeats(judge.n_lines - judge.n_dropped - n_added)
     judge.check_whole()
     with house.database.read() as rows:
         check_labels(registry.count_entries(rows, job.subject_id).n_labels, limits)
-    return LOADED
+    return judge.told(LOADED)
 
 
 def check_extension(address: ObjectAddress) -> None:
