@@ -364,6 +364,7 @@ def test_a_body_that_is_too_long_is_refused_and_thrown_away(near: serving.Servic
     headers = signed_headers(near, b"{}")
     answer = serving.ask(near.doors, [b"x" * 2**20] * 9, headers=headers | {"Content-Length": str(9 * 2**20)})
     assert error_of(answer) == (413, "RequestEntityTooLargeException")
+    assert "8,388,608 bytes" in json.loads(answer[2])["message"]
     assert "connection" not in answer[1]
 
     answer = serving.ask(near.doors, [b"x" * 2**20] * 80, headers=headers | {"Content-Length": str(80 * 2**20)})

@@ -201,11 +201,18 @@ def test_only_an_empty_project_is_deleted(house: House) -> None:
         fill(house.database, project)
         with pytest.raises(InUse, match="delete them first"):
             delete_project(house, str(project_arn(house, project)))
+    project = create_project(house, "leaving")
+    dataset = a_dataset(house.database, project)
+    with house.database.write() as rows:
+        registry.move_dataset(rows, dataset.id, was="CREATE_IN_PROGRESS", becomes="CREATE_FAILED", now_ms=1)
+        registry.move_dataset(rows, dataset.id, was="CREATE_FAILED", becomes="DELETE_IN_PROGRESS", now_ms=2)
+    with pytest.raises(InUse, match="of the project leaving are still being deleted; ask again shortly"):
+        delete_project(house, str(project_arn(house, project)))
     arn = arn_of(house, "empty", tags={"a": "b"})
     put_policy(house, arn, "copy", document=POLICY)
 
     assert delete_project(house, arn) == "DELETING"
-    assert names_in(house) == ["a_dataset", "a_version"]
+    assert names_in(house) == ["a_dataset", "a_version", "leaving"]
     for ask in (delete_project, list_policies, tags_of):
         with pytest.raises(NotFound):
             ask(house, arn)

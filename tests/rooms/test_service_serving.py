@@ -106,13 +106,38 @@ def test_which_versions_can_be_started_and_stopped(house: House, status: str) ->
     if status == "RUNNING":
         assert versions.stop_version(house, arn) == "STOPPING"
         return
-    with pytest.raises(InUse, match=status):
+    step = "wait until it is RUNNING, then stop it" if status == "STARTING" else "it does not run"
+    with pytest.raises(InUse, match=f"is {status}; {step}$"):
         versions.stop_version(house, arn)
     if status in {"TRAINING_COMPLETED", "STOPPED", "COPYING_COMPLETED", "FAILED"}:
         assert versions.start_version(house, arn, min_units=1) == "STARTING"
     else:
-        with pytest.raises(InUse, match=status):
+        with pytest.raises(InUse, match=rf"is {status}; (wait until it is [A-Z_]+|it|its StatusMessage)\b"):
             versions.start_version(house, arn, min_units=1)
+
+
+@pytest.mark.parametrize("status", sorted(set(registry.VERSION_MOVES) - {"RUNNING"}))
+def test_what_helps_where_a_version_cannot_be_asked(house: House, status: str) -> None:
+    """To start it, if it can be started; to wait for that, if it will be; nothing else is promised."""
+    from sqlalchemy import update
+
+    from deconfuse.store.schema import VERSIONS
+
+    steps = {
+        **dict.fromkeys(registry.STARTABLE, "start it, and ask again when it is RUNNING"),
+        "TRAINING_IN_PROGRESS": "wait until it is TRAINING_COMPLETED, then start it",
+        "COPYING_IN_PROGRESS": "wait until it is COPYING_COMPLETED, then start it",
+        "STARTING": "wait until it is RUNNING",
+        "STOPPING": "wait until it is STOPPED, then start it",
+        "TRAINING_FAILED": "its StatusMessage says why; train another one",
+        "COPYING_FAILED": "its StatusMessage says why; copy it again under another name",
+        "DELETING": "it is being deleted",
+    }
+    arn = a_trained_version(house)
+    with house.database.write() as rows:
+        rows.execute(update(VERSIONS).values(status=status))
+    with pytest.raises(NotReady, match=f"the version 1 is {status}; {steps[status]}$"):
+        versions.detect(house, arn, image=SUN)
 
 
 @pytest.mark.parametrize(
@@ -327,7 +352,7 @@ def test_an_image_that_is_taken(running: tuple[House, str], case: str) -> None:
 
 
 def test_objects_may_be_larger_than_bytes(running: tuple[House, str]) -> None:
-    """Up to 15 MB; one byte more is refused without being read."""
+    """Up to 15 MB; one byte more is refused without being read. Who sends too many bytes is told of objects."""
     house, arn = running
     house.objects.put(PHOTOS, "large.jpg", SUN + bytes((15 << 20) - len(SUN)))
     house.objects.put(PHOTOS, "larger.jpg", SUN + bytes((15 << 20) - len(SUN) + 1))
@@ -335,6 +360,8 @@ def test_objects_may_be_larger_than_bytes(running: tuple[House, str]) -> None:
     assert versions.detect(house, arn, address=ObjectAddress(PHOTOS, "large.jpg"))
     with pytest.raises(ImageTooLarge, match=r"larger\.jpg"):
         versions.detect(house, arn, address=ObjectAddress(PHOTOS, "larger.jpg"))
+    with pytest.raises(ImageTooLarge, match=r"5,242,880 bytes, .* 4,194,304; put it into a bucket .* S3Object$"):
+        versions.detect(house, arn, image=bytes(5 << 20))
 
 
 @pytest.mark.parametrize(

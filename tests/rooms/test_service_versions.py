@@ -193,9 +193,17 @@ def test_a_project_that_is_not_here(house: House, arn: str, error: type[Deconfus
 
 
 @pytest.mark.parametrize("kind", ["train", "test"])
-@pytest.mark.parametrize("status", ["CREATE_IN_PROGRESS", "CREATE_FAILED", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS"])
-def test_a_dataset_that_cannot_be_read_now(house: House, kind: str, status: str) -> None:
-    """Of either kind."""
+@pytest.mark.parametrize(
+    ("status", "step"),
+    [
+        ("CREATE_IN_PROGRESS", "wait until it is CREATE_COMPLETE"),
+        ("CREATE_FAILED", "delete it, and create it again"),
+        ("UPDATE_IN_PROGRESS", "wait until it is UPDATE_COMPLETE"),
+        ("DELETE_IN_PROGRESS", "wait until it is gone"),
+    ],
+)
+def test_a_dataset_that_cannot_be_read_now(house: House, kind: str, status: str, step: str) -> None:
+    """Of either kind; it is named, with what helps."""
     from sqlalchemy import update
 
     from deconfuse.store.schema import DATASETS
@@ -203,7 +211,7 @@ def test_a_dataset_that_cannot_be_read_now(house: House, kind: str, status: str)
     project = a_project(house, kinds=("train", "test"))
     with house.database.write() as rows:
         rows.execute(update(DATASETS).where(DATASETS.c.kind == kind).values(status=status))
-    with pytest.raises(InUse, match=status):
+    with pytest.raises(InUse, match=f"the dataset {project.name}/{kind} is {status}; {step}"):
         create(house, project)
 
 
@@ -333,12 +341,19 @@ def test_a_version_made_again_has_another_arn(house: House) -> None:
 
 @pytest.mark.parametrize("status", sorted(registry.VERSION_MOVES))
 def test_which_versions_can_be_deleted(house: House, status: str) -> None:
-    """None that is trained, started, running, stopping or deleted already; every other one."""
+    """None that is trained, started, running, stopping or deleted already, with what helps; every other one."""
     version = create(house, a_project(house))
     set_status(house, version.id, status)
     arn = str(versions.version_arn(house, version))
-    if status in {"TRAINING_IN_PROGRESS", "STARTING", "RUNNING", "STOPPING", "DELETING"}:
-        with pytest.raises(InUse, match=status):
+    steps = {
+        "TRAINING_IN_PROGRESS": "wait until its training has ended",
+        "STARTING": "wait until it is RUNNING, then stop it",
+        "RUNNING": "stop it first",
+        "STOPPING": "wait until it is STOPPED",
+        "DELETING": "it is being deleted",
+    }
+    if status in steps:
+        with pytest.raises(InUse, match=f"is {status}; {steps[status]}$"):
             versions.delete_version(house, arn)
     else:
         assert versions.delete_version(house, arn) == "DELETING"

@@ -361,11 +361,20 @@ def test_a_secret_is_not_repeated(kind: str) -> None:
     assert walk.complaints[0].startswith("Value at 'password' failed")
 
 
-def test_a_body_above_the_limit_is_not_parsed() -> None:
-    """The endpoint cuts it off already; whoever comes past that gets 413."""
-    error = refused("CreateProject", b" " * (LARGEST_BODY + 1))
+@pytest.mark.parametrize(
+    ("operation", "words"),
+    [
+        ("CreateProject", "a request may have 8,388,608 bytes"),
+        ("DetectCustomLabels", "bytes; put a large image into a bucket and name it as S3Object"),
+        ("UpdateDatasetEntries", "bytes; give the lines in several requests"),
+    ],
+)
+def test_a_body_above_the_limit_is_not_parsed(operation: str, words: str) -> None:
+    """The endpoint cuts it off already; whoever comes past that gets 413, and what is possible instead."""
+    error = refused(operation, b" " * (LARGEST_BODY + 1))
 
     assert (error.code, error.status) == ("RequestEntityTooLargeException", 413)
+    assert error.message.endswith(words)
 
 
 def test_the_largest_image_fits_into_the_largest_body() -> None:

@@ -86,7 +86,7 @@ def copy_version(
         if home.feature != target.feature:
             raise Invalid("destinationProjectArn", f"the project {target.name} is for {target.feature}")
         if source.status not in COPYABLE:
-            raise InUse(f"the version {source.name} is {source.status}; there is no model to copy")
+            raise InUse(registry.version_in_the_way(source.name, source.status))
         kept = replace(given_of(source), prefix=output[1], told=dict(given))
         version = registry.add_version(
             rows,

@@ -151,7 +151,7 @@ def _source(house: House, rows: Rows, manifest: ObjectAddress | None, copy_of: s
         return {}
     source = find_dataset(house, rows, "datasetSource.datasetArn", copy_of)
     if source.status not in READABLE:
-        raise Invalid("datasetSource.datasetArn", f"the dataset is {source.status}; it cannot be copied now")
+        raise Invalid("datasetSource.datasetArn", registry.dataset_in_the_way(source))
     return {"copy_of": source.id, "name": f"{source.project}/{source.kind}"}
 
 
@@ -225,7 +225,7 @@ def update_entries(house: House, arn: str, changes: bytes) -> None:
 
 def _changeable(dataset: Dataset) -> Dataset:
     if dataset.status not in READABLE:
-        raise InUse(f"the dataset is {dataset.status}; it cannot be updated now")
+        raise InUse(registry.dataset_in_the_way(dataset))
     return dataset
 
 
@@ -364,10 +364,8 @@ def list_labels(
 
 
 def _readable(dataset: Dataset) -> Dataset:
-    if dataset.status == "CREATE_IN_PROGRESS":
-        raise NotReady("the dataset is being created; its entries can be listed when it is CREATE_COMPLETE")
-    if dataset.status == "CREATE_FAILED":
-        raise NotReady("the dataset could not be created; delete it, and create it again")
+    if dataset.status in ("CREATE_IN_PROGRESS", "CREATE_FAILED"):
+        raise NotReady(registry.dataset_in_the_way(dataset))
     if dataset.status not in READABLE:
-        raise InUse(f"the dataset is {dataset.status}; its entries can be listed when that is over")
+        raise InUse(registry.dataset_in_the_way(dataset))
     return dataset

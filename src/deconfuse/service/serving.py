@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from deconfuse.engine.jobs import Heart
 from deconfuse.engine.predictor import Predictor
-from deconfuse.errors import Damaged, InUse, Invalid, LimitExceeded, NotFound, NotReady
+from deconfuse.errors import Damaged, ImageTooLarge, InUse, Invalid, LimitExceeded, NotFound, NotReady
 from deconfuse.learn.bundle import CARD_NAME, HEAD_NAME
 from deconfuse.names import ObjectAddress, parse_version_arn
 from deconfuse.service.house import House
@@ -24,12 +24,20 @@ from deconfuse.service.projects import check_here
 from deconfuse.service.results import RUNNING, find_version, own_key, read_image, sentence
 from deconfuse.store import registry
 from deconfuse.store.objects import OWN_BUCKET, read_all
-from deconfuse.store.registry import Job, Rows
+from deconfuse.store.registry import STARTABLE, Job, Rows
 
 MODEL_BYTES = 1 << 30
 """No card and no head is larger."""
 
 STARTING = "The model is being started."
+
+_TO_ASK = {
+    **dict.fromkeys(STARTABLE, "start it, and ask again when it is RUNNING"),
+    "TRAINING_IN_PROGRESS": "wait until it is TRAINING_COMPLETED, then start it",
+    "COPYING_IN_PROGRESS": "wait until it is COPYING_COMPLETED, then start it",
+    "STOPPING": "wait until it is STOPPED, then start it",
+}
+"""What is to be done before a version can be asked, by its status."""
 
 Found = tuple[tuple[str, float], ...]
 """Labels with their confidence, 0 to 100, the surest first."""
@@ -100,7 +108,8 @@ def stop_version(house: House, arn: str) -> Literal["STOPPING"]:
     with house.database.write() as rows:
         version = find_version(house, rows, "projectVersionArn", arn)
         if version.status != "RUNNING":
-            raise InUse(f"the version {version.name} is {version.status}; only a running one can be stopped")
+            step = "wait until it is RUNNING, then stop it" if version.status == "STARTING" else "it does not run"
+            raise InUse(f"the version {version.name} is {version.status}; {step}")
         registry.move_version(rows, version.id, was="RUNNING", becomes="STOPPING")
         registry.move_version(rows, version.id, was="STOPPING", becomes="STOPPED", message="The model is stopped.")
     house.models.forget(version.id)
@@ -162,8 +171,11 @@ def detect(
     with house.database.read() as rows:
         version_id, status = registry.find_status(rows, named)
     if status != "RUNNING":
-        raise NotReady(f"the version {named.version} is {status}; start it, and ask again when it is RUNNING")
+        raise NotReady(registry.version_in_the_way(named.version, status, _TO_ASK))
     data, most = image, house.limits.detect_bytes
+    if data is not None and 0 < most < len(data):
+        why = f"the image has {len(data):,} bytes, and one in a request may have {most:,}; put it into a bucket and"
+        raise ImageTooLarge(f"{why} name it as S3Object")
     if data is None:
         assert address is not None
         data, most = read_image(house, address), house.limits.images.max_bytes

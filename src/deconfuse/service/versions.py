@@ -57,6 +57,13 @@ __all__ = [
 WAITS = "The training waits for its turn."
 INTERRUPTED = "The training was interrupted and waits to be taken up again."
 
+_TO_DELETE = {
+    "TRAINING_IN_PROGRESS": "wait until its training has ended",
+    "STARTING": "wait until it is RUNNING, then stop it",
+    "RUNNING": "stop it first",
+}
+"""What is to be done before a version can be deleted, by its status."""
+
 
 def create_version(
     house: House,
@@ -193,7 +200,7 @@ def delete_version(house: House, arn: str) -> Literal["DELETING"]:
     with house.database.write() as rows:
         version = find_version(house, rows, "projectVersionArn", arn)
         if version.status not in DELETABLE:
-            raise InUse(f"the version {version.name} is {version.status}; it cannot be deleted")
+            raise InUse(registry.version_in_the_way(version.name, version.status, _TO_DELETE))
         registry.move_version(rows, version.id, was=version.status, becomes="DELETING")
         now_ms = house.now_ms
         registry.cancel_jobs(rows, "version", version.id, now_ms=now_ms)

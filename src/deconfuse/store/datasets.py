@@ -11,7 +11,7 @@ A failed update leaves entries and counts as they were. A dataset that could not
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -47,6 +47,14 @@ DATASET_MOVES: Moves = {
 }
 READABLE: tuple[DatasetStatus, ...] = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_FAILED")
 """In these its entries are whole and stand still; in each of them it may be updated and deleted."""
+
+_NEXT: Mapping[str, str] = {
+    "CREATE_IN_PROGRESS": "wait until it is CREATE_COMPLETE",
+    "CREATE_FAILED": "delete it, and create it again",
+    "UPDATE_IN_PROGRESS": "wait until it is UPDATE_COMPLETE",
+    "DELETE_IN_PROGRESS": "wait until it is gone",
+}
+"""What helps where a dataset's status is in the way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +121,8 @@ def add_dataset(
     values = {"status": status, "message": storable(message), "code": "SUCCESS", **_counts(Stats())}
     number = add_row(rows, DATASETS, project_id=project_id, kind=kind, created_ms=now_ms, updated_ms=now_ms, **values)
     if number is None:
-        raise AlreadyExists("dataset", f"{project.name}/{kind}")
+        remedy = "Update its entries; or delete it, and wait until it is gone"
+        raise AlreadyExists("dataset", f"{project.name}/{kind}", remedy)
     return get_dataset(rows, number)
 
 
@@ -148,8 +157,14 @@ def hold_dataset(rows: Connection, dataset_id: int, *, within: Collection[Datase
     statement = _datasets().where(DATASETS.c.id == dataset_id).with_for_update(of=DATASETS)
     dataset = _dataset(one_row(rows, statement, "dataset", str(dataset_id)))
     if dataset.status not in within:
-        raise InUse(f"the dataset is {dataset.status}; this needs {' or '.join(within)}")
+        raise InUse(dataset_in_the_way(dataset))
     return dataset
+
+
+def dataset_in_the_way(dataset: Dataset) -> str:
+    """That the status of a dataset does not allow what was asked, and what to do first."""
+    what = f"the dataset {dataset.project}/{dataset.kind} is {dataset.status}"
+    return f"{what}; {_NEXT[dataset.status]}" if dataset.status in _NEXT else what
 
 
 def move_dataset(

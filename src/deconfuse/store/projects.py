@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Select, delete, func, select, union_all
+from sqlalchemy import Connection, Select, delete, func, select, union
 
 from deconfuse.errors import InUse, LimitExceeded
 from deconfuse.names import ProjectArn
@@ -139,8 +139,12 @@ def close_project(rows: Connection, project_id: int) -> None:
         InUse: it has datasets or versions, or is being deleted.
     """
     project = hold_project(rows, project_id)
-    if not _is_empty(rows, project_id):
+    members = (select(table.c.status).where(table.c.project_id == project_id) for table in (DATASETS, VERSIONS))
+    statuses = set(rows.scalars(union(*members)))
+    if statuses - {"DELETE_IN_PROGRESS", "DELETING"}:
         raise InUse(f"the project {project.name} has datasets or versions; delete them first")
+    if statuses:
+        raise InUse(f"datasets or versions of the project {project.name} are still being deleted; ask again shortly")
     move_row(rows, PROJECTS, PROJECT_MOVES, project_id, was="CREATED", becomes="DELETING")
 
 
@@ -154,11 +158,6 @@ def remove_project(rows: Connection, project_id: int) -> None:
     if rows.execute(delete(PROJECTS).where(matching)).rowcount == 0:
         raise stale(rows, PROJECTS, project_id, ("DELETING",))
     clear_tags(rows, "project", project_id)
-
-
-def _is_empty(rows: Connection, project_id: int) -> bool:
-    members = (select(table.c.id).where(table.c.project_id == project_id) for table in (DATASETS, VERSIONS))
-    return rows.execute(union_all(*members).limit(1)).first() is None
 
 
 def _projects() -> Select[Any]:

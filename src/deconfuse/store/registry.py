@@ -32,6 +32,7 @@ from deconfuse.store.datasets import (
     DatasetStatus,
     Stats,
     add_dataset,
+    dataset_in_the_way,
     find_dataset,
     get_dataset,
     hold_dataset,
@@ -106,6 +107,7 @@ from deconfuse.store.versions import (
     move_version,
     remove_version,
     start_version,
+    version_in_the_way,
 )
 
 __all__ = [
@@ -155,6 +157,7 @@ __all__ = [
     "copy_entries",
     "count_entries",
     "count_versions",
+    "dataset_in_the_way",
     "each_line",
     "end_job",
     "end_version",
@@ -196,4 +199,5 @@ __all__ = [
     "revoke_key",
     "start_version",
     "tags_of",
+    "version_in_the_way",
 ]

@@ -87,6 +87,18 @@ DELETABLE: tuple[VersionStatus, ...] = (
 )
 """From these a version can be deleted."""
 
+_NEXT: Mapping[str, str] = {
+    "TRAINING_IN_PROGRESS": "wait until it is TRAINING_COMPLETED",
+    "TRAINING_FAILED": "its StatusMessage says why; train another one",
+    "STARTING": "wait until it is RUNNING",
+    "RUNNING": "it need not be started",
+    "STOPPING": "wait until it is STOPPED",
+    "DELETING": "it is being deleted",
+    "COPYING_IN_PROGRESS": "wait until it is COPYING_COMPLETED",
+    "COPYING_FAILED": "its StatusMessage says why; copy it again under another name",
+}
+"""What helps where a version's status is in the way of its being started."""
+
 
 @dataclass(frozen=True, slots=True)
 class Version:
@@ -257,13 +269,28 @@ def start_version(
         alone_with(rows, "hosted versions")
     version = get_version(rows, version_id)
     if version.status not in STARTABLE:
-        raise InUse(f"the version {version.name} is {version.status}; it cannot be started")
+        raise InUse(version_in_the_way(version.name, version.status))
     if limit and count_versions(rows, HOSTED) >= limit:
         why = f"{limit} versions are running, and no more are allowed at once; stop one, or start the server with"
         raise LimitExceeded(f"{why} another --max-running")
     units = {"min_units": min_units, "max_units": max_units}
     values = {"message": storable(message), **units}
     move_row(rows, VERSIONS, VERSION_MOVES, version_id, was=version.status, becomes="STARTING", **values)
+
+
+def version_in_the_way(name: str, status: VersionStatus, steps: Mapping[str, str] = {}) -> str:
+    """That the status of a version does not allow what was asked, and what to do first.
+
+    Args:
+        name: of the version.
+        status: its status.
+        steps: what helps, by status, where that is another thing than for one who wants to start it.
+
+    Example:
+        >>> version_in_the_way("1", "STOPPING")
+        'the version 1 is STOPPING; wait until it is STOPPED'
+    """
+    return f"the version {name} is {status}; {steps.get(status) or _NEXT[status]}"
 
 
 def move_version(

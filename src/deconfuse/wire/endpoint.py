@@ -28,7 +28,7 @@ from deconfuse.signing.sigv4 import Request
 from deconfuse.wire import identity
 from deconfuse.wire.faults import INTERNAL, Refused, code_of
 from deconfuse.wire.operations import OPERATIONS
-from deconfuse.wire.protocol import LARGEST_BODY, Answer, Protocol
+from deconfuse.wire.protocol import LARGEST_BODY, Answer, Protocol, too_large
 
 THREADS = 24
 """Requests in work at once, DetectCustomLabels left out; one more waits its turn."""
@@ -164,7 +164,7 @@ async def _body(exchange: Exchange, limit: int, *, is_held: bool) -> bytes:
             break
     if not is_held:
         return b""
-    raise Refused("RequestEntityTooLargeException", f"a request may have {limit} bytes", status=413)
+    raise too_large(limit, exchange.header("x-amz-target"))
 
 
 def _as_refused(error: Refused | TooSlow) -> Refused:

@@ -81,6 +81,12 @@ ALWAYS: dict[str, tuple[str, ...]] = {
 One that a result does not give is sent empty, where its type has an empty value: lists, maps, the status message.
 """
 
+INSTEAD = {
+    "DetectCustomLabels": "put a large image into a bucket and name it as S3Object",
+    "UpdateDatasetEntries": "give the lines in several requests",
+}
+"""What is possible instead of a body that is too large, by operation."""
+
 _EMPTY: dict[str, Any] = {"list": [], "map": {}, "string": "", "blob": ""}
 _NOUNS = {"string": "a String", "integer": "an Integer", "long": "a Long", "float": "a Float", "double": "a Double",
           "boolean": "a Boolean", "blob": "a Blob", "structure": "a Structure", "map": "a Map",
@@ -93,6 +99,13 @@ _LONGEST_ECHO = 256
 
 Answer = tuple[int, dict[str, str], bytes]
 """Status, headers and body of an HTTP answer."""
+
+
+def too_large(most: int, target: str | None = None) -> Refused:
+    """The answer to a body of more than `most` bytes; `target` is the header X-Amz-Target."""
+    remedy = INSTEAD.get((target or "").rpartition(".")[2], "")
+    why = f"a request may have {most:,} bytes" + (f"; {remedy}" if remedy else "")
+    return Refused("RequestEntityTooLargeException", why, status=413)
 
 
 class Protocol:
@@ -117,8 +130,7 @@ class Protocol:
         """
         operation = self.service.operations[self.operation(target)]
         if len(body) > LARGEST_BODY:
-            why = f"a request may have {LARGEST_BODY} bytes"
-            raise Refused("RequestEntityTooLargeException", why, status=413)
+            raise too_large(LARGEST_BODY, target)
         try:
             raw = strict_json.parse(body or b"{}")
         except strict_json.NotJson as error:
