@@ -145,10 +145,21 @@ class Transcript:
         self._ask(f"{client.meta.service_model.service_name}.get_waiter({waiter!r}).wait", asked)
         client.get_waiter(waiter).wait(WaiterConfig=FAST, **asked)
 
-    def show(self, code: str, value: Any) -> None:
-        """A line of Python, and what it gives."""
+    def wait_while(self, condition: str, client: Any) -> None:
+        """Wait as a program would, but without long pauses, while an expression over `rekognition` and names holds."""
+        self.do(f"while {condition}:")
+        self.lines.append("...     time.sleep(1)")
+        known = {name: value for value, name in self._names.items()} | {"rekognition": client}
+        until(lambda: not eval(condition, known))  # noqa: S307 - what is shown is what was awaited
+
+    def do(self, code: str) -> None:
+        """A line of Python that shows nothing."""
         self._open()
         self.lines.append(f">>> {code}")
+
+    def show(self, code: str, value: Any) -> None:
+        """A line of Python, and what it gives."""
+        self.do(code)
         self._show(value)
 
     def text(self) -> str:
@@ -303,9 +314,14 @@ class Story:
         self.ask("describe_dataset", DatasetArn=self.train_set)
 
     def settle(self, arn: str) -> None:
-        """Wait for a dataset, without a word."""
-        describe = self.rekognition.describe_dataset
-        until(lambda: not describe(DatasetArn=arn)["DatasetDescription"]["Status"].endswith("IN_PROGRESS"))
+        """Wait for a dataset."""
+        name = "train" if arn == self.train_set else "test"
+        status = f"rekognition.describe_dataset(DatasetArn={name})['DatasetDescription']['Status']"
+        self.wait_while(f"{status}.endswith('IN_PROGRESS')")
+
+    def wait_while(self, condition: str) -> None:
+        """Wait while an expression over Rekognition holds, written down."""
+        self.transcript.wait_while(condition, self.rekognition)
 
     def entries(self) -> None:
         """What lies in it."""
@@ -364,6 +380,7 @@ class Story:
         place = described["EvaluationResult"]["Summary"]["S3Object"]
         asked = {"Bucket": place["Bucket"], "Key": place["Name"]}
         answer = self.transcript.call(self.s3, "get_object", shows=None, **asked)
+        self.transcript.do("summary = json.load(_['Body'])")
         summary = json.load(answer["Body"])
         results = summary["AggregatedEvaluationResults"]
         self.transcript.say("Of the summary that was fetched:")
@@ -397,10 +414,8 @@ class Story:
             OutputConfig={"S3Bucket": "results", "S3KeyPrefix": "park"},
             name="copied",
         )["ProjectVersionArn"]
-        describe = self.rekognition.describe_project_versions
-        until(
-            lambda: describe(ProjectArn=self.other)["ProjectVersionDescriptions"][0]["Status"] != "COPYING_IN_PROGRESS"
-        )
+        versions = "rekognition.describe_project_versions(ProjectArn=park)['ProjectVersionDescriptions']"
+        self.wait_while(f"{versions}[0]['Status'] == 'COPYING_IN_PROGRESS'")
         self.ask("describe_project_versions", ProjectArn=self.other)
 
     def mistakes(self) -> None:
@@ -421,10 +436,10 @@ class Story:
             self.ask("delete_project_version", ProjectVersionArn=arn)
         for arn in (self.train_set, self.test_set):
             self.ask("delete_dataset", DatasetArn=arn)
-        describe = self.rekognition.describe_project_versions
-        projects = (self.project, self.other)
-        until(lambda: not any(describe(ProjectArn=arn)["ProjectVersionDescriptions"] for arn in projects))
-        until(lambda: not any(each["Datasets"] for each in self.rekognition.describe_projects()["ProjectDescriptions"]))
+        for name in ("garden", "park"):
+            self.wait_while(f"rekognition.describe_project_versions(ProjectArn={name})['ProjectVersionDescriptions']")
+        projects = "rekognition.describe_projects()['ProjectDescriptions']"
+        self.wait_while(f"any(project['Datasets'] for project in {projects})")
         for arn in (self.project, self.other):
             self.ask("delete_project", ProjectArn=arn)
         self.ask("describe_projects")

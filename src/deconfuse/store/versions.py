@@ -278,7 +278,7 @@ def start_version(
     move_row(rows, VERSIONS, VERSION_MOVES, version_id, was=version.status, becomes="STARTING", **values)
 
 
-def version_in_the_way(name: str, status: VersionStatus, steps: Mapping[str, str] = {}) -> str:
+def version_in_the_way(name: str, status: VersionStatus, steps: Mapping[Any, str] = {}) -> str:
     """That the status of a version does not allow what was asked, and what to do first.
 
     Args:
