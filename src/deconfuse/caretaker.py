@@ -90,7 +90,7 @@ def serve(given: Mapping[str, str], *, ready: Callable[[Started], None]) -> None
         )
         runner = _runner(settings, house, child_environment(settings, given))
         bell.answer = runner.wake
-        application = _application(settings, house)
+        application = _application(settings, house, runner)
         log.log_to_stderr()
         process.serve(
             application,
@@ -358,7 +358,7 @@ def _runner(settings: Settings, house: House, environment: Mapping[str, str]) ->
     )
 
 
-def _application(settings: Settings, house: House) -> Application:
+def _application(settings: Settings, house: House, runner: Runner) -> Application:
     from deconfuse.gateway.endpoint import Gateway
     from deconfuse.server.application import Application
     from deconfuse.wire.endpoint import Api
@@ -371,4 +371,5 @@ def _application(settings: Settings, house: House) -> Application:
         domain=settings.domain,
         cors_origins=settings.cors_origins,
         is_metrics_open=settings.metrics_open,
+        ended_jobs=lambda: runner.journal.ended,
     )

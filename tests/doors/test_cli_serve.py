@@ -569,6 +569,11 @@ def test_a_training_is_done_by_a_process_of_its_own(tmp_path: Path) -> None:
         assert seen["CustomLabels"][0]["Name"] == "leaf"
         assert server.stop() == 0
     assert not [line for line in server.lines() if line["level"] in ("error", "warning")]
+    told = [line for line in server.lines() if line["event"] == "job" and line["kind"] == "train"]
+    assert [(line["state"], line["project"], line["version"]) for line in told] == [
+        ("started", "plants", "1"),
+        ("completed", "plants", "1"),
+    ]
 
 
 # Elsewhere

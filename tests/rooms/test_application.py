@@ -351,6 +351,15 @@ def test_a_read_only_key_sees_the_metrics(app: Application, reader: keys.Key) ->
     assert not [row for row in answer.body.splitlines() if not row.startswith("# ") and not line.fullmatch(row)]
 
 
+def test_jobs_that_ended_are_counted(house: House, reader: keys.Key) -> None:
+    """By kind and outcome."""
+    app = application(house, ended_jobs=lambda: {("train", "failed"): 2, ("train", "completed"): 1})
+    body = ask(app, plain("GET", "/metrics", basic(reader))).body
+
+    assert 'deconfuse_jobs_ended_total{kind="train",outcome="completed"} 1\n' in body
+    assert 'deconfuse_jobs_ended_total{kind="train",outcome="failed"} 2\n' in body
+
+
 def test_the_classes_of_the_histogram_add_up(app: Application, reader: keys.Key) -> None:
     """Each class holds those below it; the last holds all."""
     for _ in range(5):

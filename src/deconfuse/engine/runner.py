@@ -41,6 +41,7 @@ from deconfuse.engine.jobs import (
     settle,
     stumble,
 )
+from deconfuse.engine.journal import Journal
 from deconfuse.errors import NotFound, Stale, Unavailable
 from deconfuse.store import registry
 from deconfuse.store.database import Database, to_ms
@@ -85,7 +86,11 @@ class _Sight:
 
 
 class Runner:
-    """Performs jobs until it is stopped; any number of them may share a database."""
+    """Performs jobs until it is stopped; any number of them may share a database.
+
+    Attributes:
+        journal: tells of its jobs.
+    """
 
     def __init__(
         self,
@@ -113,6 +118,7 @@ class Runner:
             silence: seconds after which a worker that was not heard of has lost its job.
             pauses: seconds before a job is given back for which something was away, by attempt.
         """
+        self.journal = Journal(database)
         self._database = database
         self._tasks = tasks
         self._command = command
@@ -207,10 +213,11 @@ class Runner:
 
     def _perform(self, hand: _Hand) -> None:
         try:
-            if hand.task.is_child:
-                self._attend(hand)
-            else:
-                perform_with(hand.heart, hand.task, pauses=self._pauses)
+            with self.journal.telling(hand.heart.job):
+                if hand.task.is_child:
+                    self._attend(hand)
+                else:
+                    perform_with(hand.heart, hand.task, pauses=self._pauses)
         except Exception:
             log.exception("job %d was dropped", hand.heart.job.id)
         finally:
@@ -296,6 +303,8 @@ class Runner:
             else:
                 with self._database.write() as rows:
                     self._free(rows, job)
+            if hand is None:  # a thread of ours tells it by itself
+                self.journal.tell_end(job)
 
     def _free(self, rows: Rows, job: Job, message: str | None = None) -> None:
         becomes: Literal["WAITING", "FAILED"] = "WAITING" if message is None else "FAILED"

@@ -23,7 +23,7 @@ import binascii
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Protocol
 
 import anyio
@@ -87,6 +87,7 @@ class Application:
         domain: str = "localhost",
         cors_origins: Collection[str] = (),
         is_metrics_open: bool = False,
+        ended_jobs: Callable[[], Mapping[tuple[str, str], int]] = dict,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Joins the doors.
@@ -98,6 +99,7 @@ class Application:
             domain: the name below which a bucket may be a host name.
             cors_origins: whose pages may use the service; "*" is anybody's.
             is_metrics_open: whether this machine sees /metrics without a key.
+            ended_jobs: how many jobs ended here, by (kind, outcome).
             monotonic: gives seconds.
         """
         self.metrics = metrics.Metrics()
@@ -107,6 +109,7 @@ class Application:
         self._domain = domain
         self._origins = frozenset(cors_origins)
         self._is_metrics_open = is_metrics_open
+        self._ended_jobs = ended_jobs
         self._monotonic = monotonic
         self._health: tuple[float, bool] | None = None
         self._health_lock = asyncio.Lock()
@@ -235,7 +238,8 @@ class Application:
             jobs = await run_sync(health.count_jobs, self._house, limiter=self._threads)
         except errors.Unavailable:
             jobs = {}
-        text = self.metrics.text(jobs=jobs, n_models=health.count_models(self._house))
+        n_models = health.count_models(self._house)
+        text = self.metrics.text(jobs=jobs, ended_jobs=self._ended_jobs(), n_models=n_models)
         await exchange.answer(200, [(b"content-type", metrics.MEDIA_TYPE)], text)
 
     def _remember(self, exchange: Exchange, door: str, seconds: float) -> None:

@@ -49,11 +49,12 @@ class Metrics:
         self._classes[door, place] += 1
         self._seconds[door] += seconds
 
-    def text(self, *, jobs: Mapping[str, int], n_models: int) -> bytes:
+    def text(self, *, jobs: Mapping[str, int], ended_jobs: Mapping[tuple[str, str], int], n_models: int) -> bytes:
         """Everything, for Prometheus.
 
         Args:
             jobs: how many jobs have each status.
+            ended_jobs: how many ended, by (kind, outcome).
             n_models: how many models are in memory.
         """
         lines = [*_family("deconfuse_info", "gauge", "Which deconfuse this is.", [({"version": names.VERSION}, 1)])]
@@ -73,6 +74,12 @@ class Metrics:
         lines += _family("deconfuse_requests_open", "gauge", "Requests at work.", [({}, self.n_open)])
         lines += _family(
             "deconfuse_jobs", "gauge", "Jobs by status.", [({"status": s}, n) for s, n in sorted(jobs.items())]
+        )
+        lines += _family(
+            "deconfuse_jobs_ended_total",
+            "counter",
+            "Jobs that this server completed or saw fail.",
+            [({"kind": kind, "outcome": outcome}, n) for (kind, outcome), n in sorted(ended_jobs.items())],
         )
         lines += _family("deconfuse_models_loaded", "gauge", "Models in memory.", [({}, n_models)])
         lines += self._process()
