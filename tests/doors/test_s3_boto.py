@@ -240,6 +240,48 @@ def test_presigned_addresses(
     signer.close()
 
 
+@pytest.mark.parametrize("version", [None, "s3", "s3v4"])
+@pytest.mark.parametrize("style", ["auto", "path", "virtual"])
+def test_presigned_addresses_of_buckets(
+    service: Service, client: Any, monkeypatch: pytest.MonkeyPatch, version: str | None, style: str
+) -> None:
+    """What asks about a bucket and names no key holds too, also as boto3 signs unless it is told otherwise."""
+    _resolve_localhost(monkeypatch)
+    client.put_object(Bucket="photos", Key="a", Body=b"x")
+    session = boto3.Session(service.key.id, service.key.secret, region_name="us-east-1")
+    config = Config(signature_version=version, s3={"addressing_style": style})
+    signer = session.client("s3", endpoint_url=service.url.replace("127.0.0.1", "localhost"), config=config)
+    about = {"Bucket": "photos"}
+    for operation, parameters, said in (
+        ("list_objects_v2", {**about, "Prefix": "a", "MaxKeys": 1}, b"<Key>a</Key>"),
+        ("list_objects", about, b"<Key>a</Key>"),
+        ("list_object_versions", about, b"<VersionId>null</VersionId>"),
+        ("list_multipart_uploads", about, b"<Bucket>photos</Bucket>"),
+        ("head_bucket", about, b""),
+        ("get_bucket_location", about, b"<LocationConstraint"),
+        ("get_bucket_acl", about, b"FULL_CONTROL"),
+        ("list_buckets", {}, b"<Name>photos</Name>"),
+        ("create_bucket", {"Bucket": "albums"}, b""),
+        ("delete_bucket", {"Bucket": "albums"}, b""),
+    ):
+        url = signer.generate_presigned_url(operation, {**parameters}, ExpiresIn=60)
+        method = signer.meta.service_model.operation_model(_camel(operation)).http["method"]
+        with urllib.request.urlopen(urllib.request.Request(url, method=method)) as answer:
+            assert said in answer.read(), operation
+
+    url = signer.generate_presigned_url("list_objects_v2", {**about})
+    for altered in (url.replace("photos", "albums"), url.replace("?", "a?"), url.replace("?", "/a?")):
+        with pytest.raises(HTTPError) as caught:
+            urllib.request.urlopen(altered)
+        assert b"SignatureDoesNotMatch" in caught.value.read()
+        caught.value.close()
+    signer.close()
+
+
+def _camel(operation: str) -> str:
+    return "".join(word.capitalize() for word in operation.split("_"))
+
+
 def test_an_address_whose_time_is_over(client: Any) -> None:
     """Is refused by S3's word for it."""
     for version in ("s3", "s3v4"):

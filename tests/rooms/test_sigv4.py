@@ -462,6 +462,26 @@ def test_version_2_covers_what_it_covers(change: Callable[[Request], Request]) -
     assert caught.value.reason == "mismatch"
 
 
+def test_version_2_knows_two_ways_to_sign_a_bucket_alone() -> None:
+    """With a slash behind it, as botocore signs, and without, as it is sent; of a key the slash is a part."""
+    for signed in ("http://h/bucket", "http://h/bucket/"):
+        request = sign("GET", signed, by="version 2 presigned")
+        assert check(replace(request, raw_path=b"/bucket")).key_id == KEY_ID
+    key = sign("GET", "http://h/bucket/key/", by="version 2 presigned")
+    service = sign("GET", "http://h//", by="version 2 presigned")
+    for request, path in (
+        (sign("GET", "http://h/bucket/", by="version 2 presigned"), b"/buckets"),
+        (sign("GET", "http://h/bucket//", by="version 2 presigned"), b"/bucket"),
+        (key, b"/bucket/key"),
+        (service, b"/"),
+    ):
+        with pytest.raises(BadSignature) as caught:
+            check(replace(request, raw_path=path))
+        assert caught.value.reason == "mismatch"
+    with pytest.raises(BadSignature):
+        check(replace(key, raw_path=b"/key"), host_bucket="bucket")
+
+
 @pytest.mark.parametrize("extra", [b"attributes", b"encryption", b"legal-hold", b"v=1"])
 def test_version_2_refuses_parameters_that_it_leaves_open(extra: bytes) -> None:
     """A parameter that is not signed could make another operation of an address; those that page a list may come."""

@@ -228,7 +228,7 @@ def verify(
         if payload is None:
             raise Invalid("body", "a request to a service other than S3 is verified together with its body")
         verified, expected = _sign_v4(claim, request, headers, payload=payload, secret=secret or _NOBODY)
-    is_match = hmac.compare_digest(expected, claim.signature)
+    is_match = any(hmac.compare_digest(signature, claim.signature) for signature in expected)
     is_body = body_hash is None or not _SIGNATURE.fullmatch(verified.payload) or verified.payload == body_hash
     if not secret:
         raise UnknownKey(claim.key_id)
@@ -451,8 +451,8 @@ def _check_coverage(claim: Claim, headers: dict[str, list[str]]) -> None:
 
 def _sign_v4(
     claim: Claim, request: Request, headers: dict[str, list[str]], *, payload: str, secret: str
-) -> tuple[Verified, str]:
-    """What holds if the claim does, and the signature that it must then carry."""
+) -> tuple[Verified, list[str]]:
+    """What holds if the claim does, and the one signature that it must then carry."""
     signer = SigV4Auth(ReadOnlyCredentials(claim.key_id, secret, None), claim.service, claim.region)
     assert claim.date is not None
     stamp = claim.date.strftime(SIGV4_TIMESTAMP)
@@ -463,7 +463,7 @@ def _sign_v4(
 
     expected = sign(signer.string_to_sign(dated, _canonical(claim, request, headers, payload=payload)))
     scope = signer.credential_scope(dated)
-    return Verified(claim.key_id, claim.scheme, payload, claim.signature, stamp, scope, sign), expected
+    return Verified(claim.key_id, claim.scheme, payload, claim.signature, stamp, scope, sign), [expected]
 
 
 def _canonical(claim: Claim, request: Request, headers: dict[str, list[str]], *, payload: str) -> str:
@@ -505,15 +505,20 @@ def _normal_path(raw_path: bytes) -> str:
 
 def _sign_v2(
     claim: Claim, request: Request, headers: dict[str, list[str]], *, secret: str, host_bucket: str | None
-) -> tuple[Verified, str]:
-    """What holds if the claim of an address signed by version 2 does, and the signature that it must then carry."""
+) -> tuple[Verified, list[str]]:
+    """What holds if the claim of an address signed by version 2 does, and the signatures of which it carries one."""
     assert claim.expires is not None
-    text = sigv2.string_to_sign(
-        request.method,
-        (f"/{host_bucket}" if host_bucket else "") + _s3_path(request.raw_path),
-        raw_query=request.raw_query,
-        headers=headers,
-        expires=int(claim.expires.timestamp()),
-    )
+    path = (f"/{host_bucket}" if host_bucket else "") + _s3_path(request.raw_path)
+    is_bucket = path != "/" and path.count("/") == 1
+    texts = [
+        sigv2.string_to_sign(
+            request.method,
+            signed,
+            raw_query=request.raw_query,
+            headers=headers,
+            expires=int(claim.expires.timestamp()),
+        )
+        for signed in ([path, path + "/"] if is_bucket else [path])  # botocore ends a bucket alone with a slash
+    ]
     verified = Verified(claim.key_id, claim.scheme, claim.payload, claim.signature, stamp="", scope="")
-    return verified, sigv2.signature(text, secret=secret)
+    return verified, [sigv2.signature(text, secret=secret) for text in texts]
