@@ -151,6 +151,20 @@ def test_obstore_with_other_checksums(photos: Service) -> None:
         assert bytes(obstore.get(s3, "a").bytes()) == b"hello"
 
 
+def test_minio_goes_on_with_a_bucket_of_another_constraint(service: Service) -> None:
+    """It signs for the region that it is told of a bucket, and asks again for each bucket."""
+    made = {"LocationConstraint": "eu-west-1"}
+    service.client("s3").create_bucket(Bucket="photos", CreateBucketConfiguration=made)
+    client = minio.Minio(
+        urlsplit(service.url).netloc, access_key=service.key.id, secret_key=service.key.secret, secure=False
+    )
+    client.put_object("photos", "a", io.BytesIO(b"hello"), 5)
+
+    assert [entry.object_name for entry in client.list_objects("photos")] == ["a"]
+    client.remove_object("photos", "a")
+    client.remove_bucket("photos")
+
+
 def test_minio(anywhere: tuple[Service, Path | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """MinIO's own client: buckets, objects, parts, lists, copies, composition, presigned addresses, deletions."""
     service, certificate = anywhere

@@ -154,22 +154,18 @@ def test_names_that_no_bucket_has(house: House, name: str) -> None:
     assert caught.value.field == "bucket"
 
 
-@pytest.mark.parametrize(
-    ("constraint", "told", "region"),
-    [
-        ("", "", "us-east-1"),
-        ("us-east-1", "", "us-east-1"),
-        ("eu-central-1", "eu-central-1", "eu-central-1"),
-        ("EU", "EU", "eu-west-1"),
-    ],
-)
-def test_where_a_bucket_is(house: House, constraint: str, told: str, region: str) -> None:
-    """The constraint is kept; the first region has none."""
+@pytest.mark.parametrize(("region", "told"), [("us-east-1", ""), ("eu-central-1", "eu-central-1"), ("here", "here")])
+@pytest.mark.parametrize("constraint", ["", "us-east-1", "eu-central-1", "EU"])
+def test_where_a_bucket_is(tmp_path: Path, constraint: str, region: str, told: str) -> None:
+    """In the server's region, for which clients that ask are to sign, whatever constraint it was made with."""
+    house = make_house(tmp_path, region=region)
     configuration = {"CreateBucketConfiguration": {"LocationConstraint": constraint}} if constraint else {}
     call(house, "CreateBucket", Bucket="albums", **configuration)
 
     assert call(house, "GetBucketLocation", Bucket="albums") == {"LocationConstraint": told}
     assert call(house, "HeadBucket", Bucket="albums") == {"BucketRegion": region}
+    assert [entry["BucketRegion"] for entry in call(house, "ListBuckets", BucketRegion=region)["Buckets"]] == [region]
+    assert call(house, "ListBuckets", BucketRegion="elsewhere")["Buckets"] == []
 
 
 @pytest.mark.parametrize("constraint", ["a b", "<x>", "x" * 65, "eu_west"])

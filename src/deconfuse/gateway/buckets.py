@@ -21,7 +21,6 @@ from deconfuse.gateway.translation import (
     names,
     owner,
     quoted,
-    region_of,
 )
 from deconfuse.service.house import House
 from deconfuse.service.objects import Page, Stored, buckets
@@ -35,9 +34,9 @@ def list_buckets(house: House, p: Parameters) -> Result:
     after = _from_token(p.get("ContinuationToken"))
     found = buckets(house).buckets(prefix=p.get("Prefix", ""), after=after, limit=limit + 1)
     shown = [
-        {"Name": bucket.name, "CreationDate": bucket.created, "BucketRegion": region}
+        {"Name": bucket.name, "CreationDate": bucket.created, "BucketRegion": house.region}
         for bucket in found[:limit]
-        if (region := region_of(bucket.location, house)) == p.get("BucketRegion", region)
+        if p.get("BucketRegion", house.region) == house.region
     ]
     token = _to_token(found[limit - 1].name) if len(found) > limit else None
     return {"Buckets": shown, "Owner": owner(house), "ContinuationToken": token, "Prefix": p.get("Prefix")}
@@ -57,8 +56,9 @@ def create_bucket(house: House, p: Parameters) -> Result:
 
 
 def head_bucket(house: House, p: Parameters) -> Result:
-    """Whether it is there, and in which region."""
-    return {"BucketRegion": region_of(buckets(house).bucket(bucket_of(p)).location, house)}
+    """Whether it is there, and the region to sign for."""
+    buckets(house).bucket(bucket_of(p))
+    return {"BucketRegion": house.region}
 
 
 def delete_bucket(house: House, p: Parameters) -> Result:
@@ -68,10 +68,9 @@ def delete_bucket(house: House, p: Parameters) -> Result:
 
 
 def get_bucket_location(house: House, p: Parameters) -> Result:
-    """The location constraint; that of the first region is empty."""
-    bucket = buckets(house).bucket(bucket_of(p))
-    location = bucket.location or house.region
-    return {"LocationConstraint": "" if location == FIRST_REGION else location}
+    """The region to sign for, whatever constraint the bucket was made with; the first one is spelled as nothing."""
+    buckets(house).bucket(bucket_of(p))
+    return {"LocationConstraint": "" if house.region == FIRST_REGION else house.region}
 
 
 def get_bucket_versioning(house: House, p: Parameters) -> Result:

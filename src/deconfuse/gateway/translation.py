@@ -29,13 +29,12 @@ USUAL_CLASS = "STANDARD"
 """The storage class of objects for which none is kept."""
 
 FIRST_REGION = "us-east-1"
-"""The region whose buckets have no location constraint, and where making a bucket again is no error."""
+"""The region that is told as no location constraint, and where making a bucket again is no error."""
 
 MAX_LISTED = 1000
 """Entries of any listing."""
 
 _KEPT = {name.replace("-", ""): name for name in HEADERS}
-_OLD_NAMES = {"EU": "eu-west-1", "": FIRST_REGION}
 
 
 def bucket_of(p: Parameters) -> str:
@@ -154,11 +153,6 @@ def quoted(etag: str) -> str:
 def owner(house: House) -> Result:
     """The one owner of everything: whoever runs this service."""
     return {"ID": hashlib.sha256(f"deconfuse/{house.account}".encode()).hexdigest(), "DisplayName": "deconfuse"}
-
-
-def region_of(location: str, house: House) -> str:
-    """The region of a bucket that was made with this location constraint, "" for none."""
-    return _OLD_NAMES.get(location, location) if location else house.region
 
 
 def names(entries: Iterable[str]) -> list[Result]:
