@@ -266,12 +266,14 @@ def signed_headers(
     *,
     at: datetime | None = None,
     name: str = "rekognition",
+    method: str = "POST",
+    path: str = "/",
     **more: str,
 ) -> dict[str, str]:
     """The headers of a good request."""
     headers = {"Content-Type": JSON, **more} | ({"X-Amz-Target": target} if target else {})
     request = sign(
-        "POST", f"{service.url}/", headers=headers, body=body, by="botocore json", service=name,
+        method, service.url + path, headers=headers, body=body, by="botocore json", service=name,
         at=at or now_utc(), key_id=service.key.id, secret=service.key.secret,
     )  # fmt: skip
     return {key.decode(): value.decode() for key, value in request.headers}
@@ -332,6 +334,26 @@ def test_a_presigned_call_is_refused(near: serving.Service) -> None:
 
     answer = serving.ask(near.doors, query=request.raw_query, headers=headers)
     assert error_of(answer) == (400, "InvalidSignatureException")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/"), ("PUT", "/"), ("DELETE", "/"), ("OPTIONS", "/"), ("PATCH", "/"), ("POST", "/abc"), ("POST", "/*"),
+        ("POST", "//"), ("POST", "/."), ("GET", "/healthz"), ("POST", "/%2F"), ("POST", "/photos/a"),
+    ],
+)  # fmt: skip
+def test_operations_are_asked_by_post_to_the_root(near: serving.Service, method: str, path: str) -> None:
+    """Any other method or path is no operation, and nothing is done; nobody learns so without a key."""
+    body = b'{"ProjectName": "rooms"}'
+    headers = signed_headers(near, body, TARGET + "CreateProject", method=method, path=path)
+    answer = serving.ask(near.doors, body, method=method, path=path, headers=headers)
+
+    assert error_of(answer) == (404, "UnknownOperationException")
+    assert near.client("rekognition").describe_projects()["ProjectDescriptions"] == []
+    del headers["Authorization"]
+    answer = serving.ask(near.doors, body, method=method, path=path, headers=headers)
+    assert error_of(answer) == (400, "MissingAuthenticationTokenException")
 
 
 @pytest.mark.parametrize(

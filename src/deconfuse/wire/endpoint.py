@@ -1,7 +1,7 @@
 """The API's door over HTTP: read a request, see who sent it, do what it asks, answer.
 
-    X-Amz-Target: RekognitionService.<Operation>   one of the 23 operations, in AWS JSON
-    a signature for any other service but S3       STS's GetCallerIdentity, in the Query protocol; all else is refused
+    POST / with X-Amz-Target: RekognitionService.…   one of the 23 operations, in AWS JSON
+    a signature for any other service but S3         STS's GetCallerIdentity, in the Query protocol; else refused
 
 Async stops here: once its body is there, a request spends its life in one thread, where its signature is checked, its
 parameters are read and its use case is called. DetectCustomLabels, whose threads wait for processors, has threads of
@@ -115,11 +115,13 @@ class Api:
         """The operation that is asked for; only who has a key learns which ones there are."""
         target = exchange.header("x-amz-target")
         try:
-            return self.protocol.operation(target)
+            operation = self.protocol.operation(target)
+            _check_address(exchange.request)
         except Refused:
             if self.protocol.is_asked(target):
                 self._caller(exchange, body, "rekognition")
             raise
+        return operation
 
     def _identify(self, exchange: Exchange, body: bytes) -> Answer:
         try:
@@ -178,6 +180,12 @@ def _service(request: Request) -> str | None:
     # KEY/DAY/REGION/SERVICE/aws4_request. Anybody may send this header: no pattern that could search it twice is tried.
     scope = rest.partition(b"Credential=")[2].partition(b",")[0].split(b"/", 4)
     return scope[3].decode("latin-1") if algorithm == b"AWS4-HMAC-SHA256" and len(scope) == 5 else None
+
+
+def _check_address(request: Request) -> None:
+    """Return, if a request comes the one way in which operations are asked."""
+    if (request.method, request.raw_path) != ("POST", b"/"):
+        raise Refused("UnknownOperationException", "operations are asked by POST, with the path /", status=404)
 
 
 def _check_is_sts(service: str | None) -> None:
