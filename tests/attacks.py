@@ -222,6 +222,30 @@ def queries(aim: Aim, rng: random.Random) -> bytes:
     return aim.request(method, f"{target}?{query}", rng.choice([b"", b"", b"x", b"<a/>"]))
 
 
+NAMED = [
+    *("GET /{}", "HEAD /{}", "PUT /{}", "DELETE /{}", "GET /{}/a", "HEAD /{}/a", "PUT /{}/a", "DELETE /{}/a"),
+    *("GET /{}?uploads", "GET /{}?versions", "GET /{}?location", "POST /{}/a?uploads", "POST /{}?delete"),
+    *("GET /?prefix={}", "GET /?continuation-token={}", "GET /photos?prefix={}&delimiter={}", "GET /photos?marker={}"),
+    *("GET /photos?list-type=2&start-after={}", "GET /photos?list-type=2&continuation-token={}"),
+    *("GET /photos?versions&key-marker={}&version-id-marker={}", "GET /photos?uploads&key-marker={}&prefix={}"),
+    *("GET /photos?uploads&key-marker=a&upload-id-marker={}", "GET /photos/a?versionId={}"),
+    *("GET /photos/a?uploadId={}", "DELETE /photos/a?uploadId={}", "POST /photos/a?uploadId={}"),
+    "PUT /photos/a?partNumber=1&uploadId={}",
+]
+"""Requests of S3 in which a bucket, an upload, or a place in a list is named."""
+
+
+def names(aim: Aim, rng: random.Random) -> bytes:
+    """A good request in which a name is odd, as often as not by a NUL."""
+    odd = rng.choice(["\x00", "a\x00b", *rng.sample(ODD_TEXTS[1:], 2)])
+    sent = base64.b64encode(odd.encode("utf-8", "replace")).decode() if rng.random() < 0.2 else odd
+    name = quote(rng.choice(["", "photos"]) + sent, safe="", errors="replace")
+    method, _, target = rng.choice(NAMED).replace("{}", name).partition(" ")
+    source = {"x-amz-copy-source": f"{name}/a"} if method == "PUT" and rng.random() < 0.5 else {}
+    body = b"<Delete><Object><Key>a</Key></Object></Delete>" if method == "POST" else b""
+    return aim.request(method, target, body, source)
+
+
 HEADERS = [
     *(
         "Range",
@@ -552,6 +576,7 @@ FAMILIES: dict[str, Callable[[Aim, random.Random], bytes]] = {
     "raw": raw,
     "paths": paths,
     "queries": queries,
+    "names": names,
     "headers": headers,
     "floods": floods,
     "json": json_bodies,

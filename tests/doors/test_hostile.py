@@ -11,9 +11,9 @@ import json
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -47,14 +47,23 @@ MOST_THREADS = 160
 RARE = {"manifests": 4, "entries": 2}
 """Kinds that cost more than one request: one of so many rounds."""
 
+QUESTIONS = ("names", "paths", "queries", "json", "xml", "keys", "entries", "manifests")
+"""Kinds whose odd texts reach the database."""
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")
 def aim(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Iterator[Aim]:
+    """A server to be shot at."""
+    with aimed(tmp_path_factory.mktemp("hostile"), shared_cache) as found:
+        yield found
+
+
+@contextmanager
+def aimed(folder: Path, cache: Path, **variables: str) -> Iterator[Aim]:
     """A server with a bucket, datasets, a version that runs, and room for more projects than AWS allows."""
-    folder = tmp_path_factory.mktemp("hostile")
-    home = {"DECONFUSE_HOME": str(folder / "home"), "DECONFUSE_CACHE": str(shared_cache)}
+    home = {"DECONFUSE_HOME": str(folder / "home"), "DECONFUSE_CACHE": str(cache), **variables}
     house = open_house(read_settings(given=home))
     project = a_shop(house)
     version = create(house, project)
@@ -115,12 +124,12 @@ def check_same(aim: Aim, before: float, *, n_descriptors: int) -> None:
     assert after.own_mb - before <= GROWTH_MB, (before, after)
 
 
-def plan(n: int) -> list[tuple[str, int]]:
+def plan(n: int, families: Collection[str] = tuple(attacks.FAMILIES)) -> list[tuple[str, int]]:
     """Kinds and numbers of n requests, every kind in turn."""
     found: list[tuple[str, int]] = []
     number = 0
     while len(found) < n:
-        found += [(family, number) for family in attacks.FAMILIES if number % RARE.get(family, 1) == 0]
+        found += [(family, number) for family in families if number % RARE.get(family, 1) == 0]
         number += 1
     return found[:n]
 
@@ -134,14 +143,7 @@ def test_no_request_takes_the_server_down(aim: Aim) -> None:
     for number, (family, shot) in enumerate(shots):
         if number == len(shots) // 5:
             at_rest, memory = settled(process, n_descriptors=0, seconds=1), vitals(process).own_mb
-        data = attacks.FAMILIES[family](aim, attacks.seeded(family, shot))
-        began = time.monotonic()
-        reply = fire(aim.port, data)
-        seconds = time.monotonic() - began
-        wrong = complaint(data, reply) or (f"it took {seconds:.1f} s" if seconds > 15 else None)
-        assert not wrong, f"DECONFUSE_SEED={attacks.SEED}, {family} {shot}: {wrong}; sent {data[:2000]!r}"
-        assert aim.server.process.poll() is None, f"DECONFUSE_SEED={attacks.SEED}, {family} {shot}: it has ended"
-        answers[f"{family} {reply.status}"] += 1
+        answers[f"{family} {shoot(aim, family, shot).status}"] += 1
     assert at_rest is not None
     assert memory is not None
     check_reach(answers)
@@ -149,6 +151,27 @@ def test_no_request_takes_the_server_down(aim: Aim) -> None:
     assert labels(aim)
     check_same(aim, memory, n_descriptors=at_rest.n_descriptors + POOL)
     check_log(aim.server)
+
+
+def shoot(aim: Aim, family: str, shot: int) -> Reply:
+    """What is answered to one request, which must be an answer, and come soon."""
+    data = attacks.FAMILIES[family](aim, attacks.seeded(family, shot))
+    began = time.monotonic()
+    reply = fire(aim.port, data)
+    seconds = time.monotonic() - began
+    wrong = complaint(data, reply) or (f"it took {seconds:.1f} s" if seconds > 15 else None)
+    assert not wrong, f"DECONFUSE_SEED={attacks.SEED}, {family} {shot}: {wrong}; sent {data[:2000]!r}"
+    assert aim.server.process.poll() is None, f"DECONFUSE_SEED={attacks.SEED}, {family} {shot}: it has ended"
+    return reply
+
+
+@pytest.mark.postgres
+def test_no_request_reaches_what_postgresql_refuses(tmp_path: Path, shared_cache: Path, postgres_url: str) -> None:
+    """A part of them, of the kinds that ask a database for something, where its own rules for texts hold."""
+    with aimed(tmp_path, shared_cache, DECONFUSE_DATABASE=postgres_url, DECONFUSE_SHARED_HOME="1") as aim:
+        for family, shot in plan(N_REQUESTS // 5, QUESTIONS):
+            shoot(aim, family, shot)
+        check_datasets_rest(aim)
 
 
 def check_reach(answers: Counter[str]) -> None:

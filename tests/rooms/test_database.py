@@ -14,7 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import insert, select, text
+from sqlalchemy import ColumnElement, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from clusters import Cluster
@@ -100,6 +100,24 @@ def test_words_sort_by_code_point(database: Database) -> None:
         add(database, name)
 
     assert names(database) == sorted(names(database))
+
+
+@pytest.mark.parametrize("odd", ["\0", "\ud800"])
+def test_any_text_may_be_sought(database: Database, odd: str) -> None:
+    """One that cannot be kept equals nothing and begins nothing; a NUL sorts before every character of a name."""
+    for name in ("a", "a-b", "b"):
+        add(database, name)
+
+    def found(condition: ColumnElement[bool]) -> list[str]:
+        with database.read() as connection:
+            return list(connection.scalars(select(BUCKETS.c.name).where(condition).order_by(BUCKETS.c.name)))
+
+    name = BUCKETS.c.name
+    assert found(name == f"a{odd}") == found(name.in_([odd, f"b{odd}"])) == []
+    assert found(name.startswith(f"a{odd}", autoescape=True)) == []
+    if odd == "\0":
+        assert found(name > "a\0") == ["a-b", "b"]
+        assert found(name > "\0") == ["a", "a-b", "b"]
 
 
 def test_a_reader_keeps_its_view(database: Database) -> None:

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, delete, insert, literal, or_, select, update
 
 from deconfuse.errors import Damaged, Invalid, NotFound, Stale
 from deconfuse.signing.checksums import ALGORITHMS, combined, composite
@@ -25,7 +25,7 @@ from deconfuse.store.blobs import Draft
 from deconfuse.store.database import from_ms, to_ms
 from deconfuse.store.local import LocalObjects, Placement, bucket_of, stored_of, writable
 from deconfuse.store.objects import ALWAYS, MAX_PAGE, Conditions, Span, Stored, check_kept, encode_key
-from deconfuse.store.schema import OBJECTS, PARTS, UPLOADS
+from deconfuse.store.schema import OBJECTS, PARTS, UPLOADS, WORDS
 
 MIN_PART_BYTES = 5 << 20
 """Of every part but the last."""
@@ -418,8 +418,9 @@ class Uploads:
         try:
             return _row_of(connection, bucket, key, upload, is_locked=is_locked)
         except NotFound:
-            here = (OBJECTS.c.bucket == bucket) & (OBJECTS.c.key == encode_key(key)) & (OBJECTS.c.upload == upload)
-            row = connection.execute(select(OBJECTS).where(here)).first()
+            here = (OBJECTS.c.bucket == bucket) & (OBJECTS.c.key == encode_key(key))
+            made = OBJECTS.c.upload == literal(upload, WORDS)
+            row = connection.execute(select(OBJECTS).where(here & made)).first()
             if row is None:
                 raise
             return stored_of(bucket, key, row)

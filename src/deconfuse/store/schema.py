@@ -3,8 +3,9 @@
 `METADATA` holds every table of the service. `migrations/` brings a database to this shape; a test compares the two.
 
 Conventions: a time is a whole number of milliseconds since 1970 UTC, in a column that ends in `_ms`; a text that is
-compared or sorted is `WORDS`, which sorts by code point on both databases; the key of an object is its UTF-8 bytes,
-so that both databases list in the byte order of S3 and any character, NUL included, may stand in it.
+compared or sorted is `WORDS`, which sorts by code point on both databases, and with which any text may be compared;
+the key of an object is its UTF-8 bytes, so that both databases list in the byte order of S3 and any character, NUL
+included, may stand in it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    TypeDecorator,
 )
+from sqlalchemy.engine import Dialect
 
 METADATA = MetaData(
     naming_convention={
@@ -34,7 +37,23 @@ METADATA = MetaData(
     }
 )
 
-WORDS = Text().with_variant(Text(collation="C"), "postgresql")
+
+class _Words(TypeDecorator[str]):
+    """Text with which any text may be compared.
+
+    What cannot be kept is not found, and has its place among what is sorted: for a NUL, which PostgreSQL does not take,
+    U+0001 is sought, which no name holds; for half a surrogate pair, a question mark. What is written is looked at
+    before (`rows.check_storable`).
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else value.encode("utf-8", "replace").decode().replace("\0", "\x01")
+
+
+WORDS = _Words().with_variant(_Words(collation="C"), "postgresql")
 """Text that sorts by code point, whatever the locale of the database."""
 
 IDENTITY = Table(
