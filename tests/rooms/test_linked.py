@@ -189,10 +189,11 @@ def test_a_folder_that_is_away_is_unavailable(objects: LocalObjects, folder: Pat
 
 def test_linking_is_refused_where_it_cannot_be_meant(objects: LocalObjects, folder: Path, tmp_path: Path) -> None:
     """A folder that is not there, a name that is taken, the store itself or a folder around it."""
+    (folder.parent / "another").mkdir()
     cases: list[tuple[Callable[[], object], type[Exception]]] = [
         (lambda: objects.link("other", folder / "nothing"), NotFound),
         (lambda: objects.link("other", folder / "5.png"), NotFound),
-        (lambda: objects.link("linked", folder), AlreadyExists),
+        (lambda: objects.link("linked", folder.parent / "another"), AlreadyExists),
         (lambda: objects.link("other", tmp_path / "home" / "blobs"), Invalid),
         (lambda: objects.link("other", tmp_path), Invalid),
         (lambda: objects.link("Bad Name", folder), Invalid),

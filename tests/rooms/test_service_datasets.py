@@ -496,7 +496,7 @@ def test_what_cannot_be_listed(house: House) -> None:
     arn = str(dataset_arn(house, dataset))
 
     for ask in (list_entries, list_labels):
-        with pytest.raises(NotReady, match="being created"):
+        with pytest.raises(NotReady, match="wait until it is CREATE_COMPLETE"):
             ask(house, arn)
         with pytest.raises(NotFound):
             ask(house, NOT_THERE)
