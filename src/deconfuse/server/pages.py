@@ -28,7 +28,7 @@ Clients of AWS work with it as they are; they need its address and a key.</p>
 <pre>deconfuse credentials --format env</pre>
 <p>for a shell, or as a profile for ~/.aws/config:</p>
 <pre>deconfuse credentials --format aws-config</pre>
-<p>A server that was started with --home DIR has its keys there: --home DIR is told to both.</p>
+<p>and with --home DIR where the server was started so.</p>
 <p>Then, for example:</p>
 <pre>aws rekognition describe-projects</pre>
 <pre>aws rekognition describe-projects --profile custom-labels-access</pre>
