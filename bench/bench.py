@@ -21,6 +21,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from memory import memory_mb
+
 if TYPE_CHECKING:
     from deconfuse.vision.backbone import Backbone
 
@@ -45,19 +47,13 @@ def part(name: str, *arguments: str) -> dict[str, float]:
 
 def peak_mb() -> float:
     """The largest memory this process has had, in MB, since `reset_peak` or its start."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) / 1024
-    return float("nan")
+    return memory_mb("VmHWM")
 
 
 def reset_peak() -> float:
     """Forget the peak so far: what the process holds now, in MB."""
     Path("/proc/self/clear_refs").write_text("5")
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
-            return int(line.split()[1]) / 1024
-    return float("nan")
+    return memory_mb("VmRSS")
 
 
 # --- counting ---------------------------------------------------------------------------------------------------

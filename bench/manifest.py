@@ -19,6 +19,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from memory import memory_mb
 from service import BUCKET, Row, Server, manifest_line, running, wait_until
 
 LINES = 250_000
@@ -26,15 +27,6 @@ LABELS = 50
 LINE_BYTES = 400
 PAGE = 100
 UPDATE_BYTES = 5_000_000
-
-
-def memory_mb(pid: int, name: str) -> float:
-    """What /proc says of a process in MB: VmRSS, what it holds, or VmHWM, the most so far; NaN without /proc."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return float("nan")
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name))
 
 
 def lines_of(count: int, *, shift: int = 0) -> Iterator[bytes]:
@@ -66,7 +58,7 @@ class Walk:
         self._s3, self._api = server.client("s3"), server.client("rekognition")
         self._projects: dict[str, str] = {}
         self._train = self._copy = ""
-        self.before_mb = memory_mb(server.pid, "VmRSS")
+        self.before_mb = memory_mb("VmRSS", server.pid)
         self.seconds: dict[str, float] = {}
         self.most_mb: dict[str, float] = {}
 
@@ -76,7 +68,7 @@ class Walk:
             begun = time.perf_counter()
             step(self)
             self.seconds[what] = time.perf_counter() - begun
-            self.most_mb[what] = memory_mb(self._pid, "VmHWM")
+            self.most_mb[what] = memory_mb("VmHWM", self._pid)
 
     def put(self) -> None:
         """The manifest, by S3."""

@@ -34,6 +34,8 @@ from deconfuse.service.house import House
 from deconfuse.service.work import tasks
 from deconfuse.store.registry import Job
 from deconfuse.wire.endpoint import Api
+from houses import now_utc
+from signed import sign
 
 
 class Doors:
@@ -86,6 +88,17 @@ class Service:
             client.meta.events.register(f"before-send.{name}", self._hand_over)
         self._clients.append(client)
         return client
+
+    def call(self, operation: str, body: bytes) -> tuple[int, bytes]:
+        """Status and body of the answer of the API to a request that is signed well, whatever its body."""
+        headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": f"RekognitionService.{operation}"}
+        request = sign(
+            "POST", f"{self.url}/", headers=headers, body=body, by="botocore json", service="rekognition",
+            at=now_utc(), key_id=self.key.id, secret=self.key.secret,
+        )  # fmt: skip
+        sent = {name.decode(): value.decode() for name, value in request.headers}
+        status, _, data = ask(self.doors, body, headers=sent)
+        return status, data
 
     def close(self) -> None:
         """Close every client."""

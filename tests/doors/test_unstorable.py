@@ -15,7 +15,6 @@ from deconfuse.service.tokens import write_token
 from houses import make_house, now_utc
 from signed import sign
 
-JSON = "application/x-amz-json-1.1"
 EMPTY = "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>x</ETag></Part></CompleteMultipartUpload>"
 DELETE = "<Delete><Object><Key>a</Key></Object></Delete>"
 
@@ -121,14 +120,7 @@ def test_a_nul_has_its_place_in_a_list(service: serving.Service) -> None:
 
 def call(service: serving.Service, operation: str, asked: Any) -> tuple[int, dict[str, Any]]:
     """Status and body of the answer of the API to a request that is signed well."""
-    body = json.dumps(asked).encode()
-    headers = {"Content-Type": JSON, "X-Amz-Target": f"RekognitionService.{operation}"}
-    request = sign(
-        "POST", f"{service.url}/", headers=headers, body=body, by="botocore json", service="rekognition",
-        at=now_utc(), key_id=service.key.id, secret=service.key.secret,
-    )  # fmt: skip
-    sent = {name.decode(): value.decode() for name, value in request.headers}
-    status, _, data = serving.ask(service.doors, body, headers=sent)
+    status, data = service.call(operation, json.dumps(asked).encode())
     return status, json.loads(data)
 
 

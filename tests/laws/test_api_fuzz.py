@@ -16,7 +16,6 @@ import serving
 from deconfuse.wire.operations import OPERATIONS
 from deconfuse.wire.shapes import load_service
 from houses import make_house, now_utc
-from signed import sign
 from trainings import a_running_version, make_bucket
 from wire_values import any_json, as_json, values
 from worlds import BUCKET, manifest_line, picture
@@ -85,26 +84,13 @@ def made_real(ground: Ground, shape: Any, value: Any, draw: Any) -> Any:
     return draw(st.sampled_from(CHANGES)) if shape.name == "GroundTruthBlob" else value
 
 
-def answer(ground: Ground, operation: str, body: bytes) -> tuple[int, bytes]:
-    """Status and body of the answer to a signed request."""
-    service = ground.service
-    headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": f"RekognitionService.{operation}"}
-    request = sign(
-        "POST", f"{service.url}/", headers=headers, body=body, by="botocore json", service="rekognition",
-        at=now_utc(), key_id=service.key.id, secret=service.key.secret,
-    )  # fmt: skip
-    sent = {name.decode(): value.decode() for name, value in request.headers}
-    status, _, data = serving.ask(service.doors, body, headers=sent)
-    return status, data
-
-
 @pytest.mark.parametrize("operation", sorted(OPERATIONS))
 @given(data=st.data())
 def test_a_legal_request_is_done_or_refused_by_name(ground: Ground, operation: str, data: st.DataObject) -> None:
     """Every request that the model allows is answered, or gets an error that the operation declares."""
     shape = SERVICE.operations[operation].input
     asked = made_real(ground, shape, data.draw(values(shape)), data.draw)
-    status, body = answer(ground, operation, json.dumps(as_json(asked)).encode())
+    status, body = ground.service.call(operation, json.dumps(as_json(asked)).encode())
 
     assert status == 200 or (status, json.loads(body)["__type"] in SERVICE.operations[operation].errors) == (400, True)
     assert ground.service.doors.faults == []
@@ -114,7 +100,7 @@ def test_a_legal_request_is_done_or_refused_by_name(ground: Ground, operation: s
 def test_anything_else_is_refused_cleanly(ground: Ground, operation: str, asked: Any) -> None:
     """Random JSON and random bytes, signed well, get 400 or are legal by chance."""
     body = asked if isinstance(asked, bytes) else json.dumps(asked).encode()
-    status, _ = answer(ground, operation, body)
+    status, _ = ground.service.call(operation, body)
 
     assert status in (200, 400)
     assert ground.service.doors.faults == []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +12,9 @@ import pytest
 
 from deconfuse.engine.journal import Journal
 from deconfuse.store import registry
-from deconfuse.store.database import Database, open_database
+from deconfuse.store.database import Database
 from registries import a_dataset, a_project, a_version
 from workers import add_job, now_ms, read_diary, running, until, wait_for
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    """The address of a SQLite database that is not there yet."""
-    return f"sqlite:///{tmp_path}/jobs.db"
-
-
-@pytest.fixture
-def database(url: str) -> Iterator[Database]:
-    """An empty database."""
-    database = open_database(url)
-    yield database
-    database.close()
 
 
 @pytest.fixture

@@ -25,20 +25,6 @@ from workers import add_job, get, is_alive, now_ms, read_diary, running, until, 
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    """The address of a SQLite database that is not there yet."""
-    return f"sqlite:///{tmp_path}/jobs.db"
-
-
-@pytest.fixture
-def database(url: str) -> Iterator[Database]:
-    """An empty database."""
-    database = open_database(url)
-    yield database
-    database.close()
-
-
-@pytest.fixture
 def diary(tmp_path: Path) -> Path:
     """Where jobs write what they do."""
     return tmp_path / "diary"

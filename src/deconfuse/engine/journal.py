@@ -60,30 +60,34 @@ class Journal:
 
         Args:
             job: as it was claimed.
-            about: what is told of it anyway; None asks the database.
+            about: what is told of it anyway; None is what the database says of it.
             seconds: how long the work took; None where that is not known.
         """
         try:
             with self._database.read() as rows:
                 left = registry.get_job(rows, job.id)
-                state = _state(job, left, _subject(rows, job)[1])
+                subject, status = _subject(rows, job)
         except (NotFound, Unavailable) as error:
             log.warning("what became of job %d is not known: %s", job.id, error)
             return
-        about = self._about(job) if about is None else about
-        took = {} if seconds is None else {"seconds": seconds}
-        _tell(state, {**about, **took, **({"reason": left.message} if state == "failed" else {})})
+        state = _state(job, left, status)
+        fields = _fields(job) | subject if about is None else dict(about)
+        fields |= {} if seconds is None else {"seconds": seconds}
+        _tell(state, fields | ({"reason": left.message} if state == "failed" else {}))
         if state in ("completed", "failed"):
             with self._lock:
                 self._ended[job.kind, state] += 1
 
     def _about(self, job: Job) -> dict[str, Any]:
-        about: dict[str, Any] = {"job": job.id, "kind": job.kind, "attempt": job.n_attempts}
         try:
             with self._database.read() as rows:
-                return about | _subject(rows, job)[0]
+                return _fields(job) | _subject(rows, job)[0]
         except Unavailable:
-            return about
+            return _fields(job)
+
+
+def _fields(job: Job) -> dict[str, Any]:
+    return {"job": job.id, "kind": job.kind, "attempt": job.n_attempts}
 
 
 def _tell(state: str, fields: Mapping[str, Any]) -> None:

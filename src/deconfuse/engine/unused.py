@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from deconfuse.engine.remote import Remote
 from deconfuse.errors import BadData, DeconfuseError, LimitExceeded, Problem
-from deconfuse.formats.validation import count_unused, read_validation_manifest
+from deconfuse.formats.validation import count_unused, read_validation_manifest, unused_images
 from deconfuse.names import ObjectAddress
 from deconfuse.tables import Split
 
@@ -81,11 +81,9 @@ def _counted(remote: Remote, told: Validation) -> tuple[str, Mapping[Split, Obje
         counts = _counts(remote, told.summary)
     except DeconfuseError as error:
         return _sentence("It is not known whether every image could be used", error), {}
-    n_unused, n_images = (sum(numbers) for numbers in zip(*counts.values(), strict=True))
+    n_unused, n_images, places = unused_images(counts, {"train": told.train, "test": told.test})
     if not n_unused:
         return "", {}
-    files: dict[Split, ObjectAddress | None] = {"train": told.train, "test": told.test}
-    places = {side: file for side, file in files.items() if counts[side][0] and file is not None}
     where = f"; the reasons stand in {' and '.join(map(str, places.values()))}" if places else ""
     return f"{n_unused:,} of {n_images:,} images could not be used{where}.", places
 

@@ -22,7 +22,7 @@ error_json_line_indices, as in the guide's example, not error_line_indices, as i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -231,6 +231,21 @@ def count_unused(data: bytes) -> dict[Split, tuple[int, int]]:
     if not all(is_integer(total) and is_integer(valid) and 0 <= valid <= total for total, valid in counts.values()):
         raise BadData("it is no manifest summary (its lines are not counted)")
     return {side: (total - valid, total) for side, (total, valid) in counts.items()}
+
+
+def unused_images(
+    counts: Mapping[Split, tuple[int, int]], files: Mapping[Split, ObjectAddress | None]
+) -> tuple[int, int, dict[Split, ObjectAddress]]:
+    """(images that are not used, all images, the file of each side that says why), from what `count_unused` gives.
+
+    Args:
+        counts: of each side.
+        files: the manifest with validation of each side; None where there is none.
+    """
+    n_unused = sum(unused for unused, _ in counts.values())
+    n_images = sum(total for _, total in counts.values())
+    telling = {side: file for side, file in files.items() if file is not None and counts.get(side, (0, 0))[0]}
+    return n_unused, n_images, telling
 
 
 def read_validation_manifest(lines: Iterable[bytes], split: Split) -> Iterator[Problem]:

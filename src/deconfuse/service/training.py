@@ -38,7 +38,7 @@ from deconfuse.errors import (
 )
 from deconfuse.formats.evaluation import EvaluationSummary, read_summary
 from deconfuse.formats.manifest import Entry, read_manifest
-from deconfuse.formats.validation import count_unused
+from deconfuse.formats.validation import count_unused, unused_images
 from deconfuse.names import ObjectAddress, parse_s3
 from deconfuse.service.house import House
 from deconfuse.service.lines import longest_line, plain
@@ -391,14 +391,15 @@ class _Sink:
 
     def unused_text(self) -> str:
         """A sentence about the images that are not used, for the version's user; empty where all are."""
-        n_unused = sum(counts[0] for counts in self.unused.values())
-        n_images = sum(counts[1] for counts in self.unused.values())
+        files = output_files(self._version)
+        sides: dict[Split, ObjectAddress | None] = {
+            "train": files["training_validation"][1],
+            "test": files["testing_validation"][1],
+        }
+        n_unused, n_images, places = unused_images(self.unused, sides)
         if not n_unused:
             return ""
-        files = output_files(self._version)
-        fields: dict[Split, str] = {"train": "training_validation", "test": "testing_validation"}
-        places = " and ".join(str(files[fields[side]][1]) for side, counts in self.unused.items() if counts[0])
-        return f" {n_unused:,} of {n_images:,} images are not used; {places} says why."
+        return f" {n_unused:,} of {n_images:,} images are not used; {' and '.join(map(str, places.values()))} says why."
 
     def finish(self) -> None:
         """The artefacts become visible with the version's row."""

@@ -46,6 +46,11 @@ POSTGRESQL_PATIENCE = {
 }
 """A server that has vanished without a word is noticed within some ten seconds, before others miss a worker's beat."""
 
+_DISCREET: dict[str, Any] = {"hide_parameters": True}
+"""The values of rows, secrets of keys among them, stay out of errors and logs."""
+
+_POOLED = _DISCREET | {"pool_size": 8, "max_overflow": CONNECTIONS - 8}
+
 
 class Database:
     """Transactions on one database; safe to use from any number of threads.
@@ -124,14 +129,11 @@ def open_database(place: str | Path) -> Database:
         with database.write() as connection:
             alone_with(connection, "migrations")
             migrate(connection)
-    except Unavailable as error:
+    except BaseException as error:
         database.close()
-        if _is_unreadable(error):
+        if isinstance(error, Unavailable) and _is_unreadable(error):
             why = f"{error}; a copy of it can be put back while no server is at work"
             raise Damaged(str(address.database), why) from error
-        raise
-    except BaseException:
-        database.close()
         raise
     return database
 
@@ -187,10 +189,9 @@ def _open_sqlite(address: URL) -> Database:
     is_in_memory = address.database in (None, "", ":memory:")
     connect = {"timeout": BUSY_SECONDS, "check_same_thread": False}
     if is_in_memory:
-        engine = create_engine(address, poolclass=StaticPool, connect_args=connect, hide_parameters=True)
+        engine = create_engine(address, poolclass=StaticPool, connect_args=connect, **_DISCREET)
     else:
-        more = CONNECTIONS - 8
-        engine = create_engine(address, pool_size=8, max_overflow=more, connect_args=connect, hide_parameters=True)
+        engine = create_engine(address, connect_args=connect, **_POOLED)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, record: object) -> None:
@@ -236,11 +237,9 @@ def _open_postgresql(address: URL) -> Database:
     try:
         engine = create_engine(
             address,
-            pool_size=8,
-            max_overflow=CONNECTIONS - 8,
             pool_pre_ping=True,  # the server may have been started again since
-            hide_parameters=True,  # the values of rows, secrets of keys among them, stay out of errors and logs
             connect_args=POSTGRESQL_PATIENCE,
+            **_POOLED,
         )
     except (ImportError, NoSuchModuleError) as error:
         raise Invalid("database", "PostgreSQL needs its driver: pip install 'deconfuse[postgres]'") from error
